@@ -37,7 +37,7 @@
 //! | a command | a file in `commands/{run,applications,look,master,edit}` with its row, named in the `mod.rs` beside it | add the row to `commands/mod.rs`, and its line to `HELP` in `tests/commands.rs`; `line/scope.rs` has the paths of words |
 //! | a function of the language | a row of FUNCTIONS in `eval/functions/mod.rs`, its function in a file beside it; what it makes is charged to the budget | a case in `tests/language/expressions.case`, and its name in `ONLY_HERE` of `tests/differential.rs` if Python does not have it |
 //! | a diagnostic | `Diagnostic::new("family/name", …)` where the mistake is found | a case in `tests/diagnostics/` |
-//! | an application | a file in `application/` that implements [`interface::Application`] | how it is named and started: `plan/application.rs` |
+//! | an application | a file in `application/` that implements [`interface::Application`] | how it is named: a variant in `plan/application/mod.rs`, how it is started: one in `plan/application/leaf.rs` |
 //! | a gateway | a folder in `gateway/` that turns bytes into [`interface::Request`] | `plan/gateway.rs`, `server/gateway_task.rs`, and a command in `commands/run/` |
 //! | a message to workers | `protocol/worker/frame.rs` | the pool's side in `workers/`, Python's in `workers/python/exchange.py` and `workers/python/asgi/asgi_lane.py` |
 //! | a field of `status` | `interface/master_status.rs` | fill it where it is known, show it in `commands/master/status_text.rs` and `pages/status_view.rs` |
@@ -54,6 +54,7 @@
 //! | which worker gets a request | `workers/pool/chooser.rs` |
 //! | when workers are added, replaced, or started again | `workers/staff/{growth,retirement,attempts}.rs` |
 //! | what the environ of a request holds | `protocol/cgi/environ.rs`, the path in `protocol/cgi/path_info.rs`; ASGI's scope in `protocol/worker/asgi_scope.rs` |
+//! | which application of a site answers, and at what path | `application/routes/mod.rs`; the keys: `application/routes/route_key.rs` |
 //! | who a request comes from behind a proxy | `protocol/proxy/forwarded.rs` for each request, `protocol/proxy/proxy_head.rs` for a connection; `gateway/http/proxies/` applies them |
 //! | what cannot be a WSGI or ASGI application | `workers/python/examine.py` |
 //! | certificates of clients, and what applications see of them | `gateway/socket/tls/client_certificate.rs`, `gateway/socket/tls/session_variables.rs` |
@@ -77,7 +78,7 @@
 //! | [`run`] | the program: a line a stage | `server` `commands` `graph` `plan` `line` `config` `supervisor` `log` `current_folder` | |
 //! | [`server`] | plan → a running server | `plan` `line` `acme` `application` `gateway` `supervisor` `pages` `interface` `file_watch` `panics` `log` `children` `descriptor_limit` `current_folder` `own_file` `permission` `unix` | `webbrowser` |
 //! | [`commands`] | a row and a file each | `graph` `plan` `line` `application` `upstream` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `secrets` `permission` | `clap` `clap_complete` `similar` `textwrap` |
-//! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `supervisor` `config` `eval` `syntax` | `clap` |
+//! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `application` `supervisor` `config` `eval` `syntax` | `clap` |
 //! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `upstream` `gateway` `supervisor` `pages` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` `own_file` `permission` | |
 //! | [`mod@line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `current_folder` | `clap` |
 //! | [`application`] | what answers requests | `workers` `upstream` `protocol` `interface` `log` `clock` | `hdrhistogram` `mime_guess` |

@@ -59,7 +59,7 @@ fn get(path: &'static str, decoded: &'static str) -> Request {
 }
 
 /// The words that name an application.
-type Words = [&'static str; 2];
+type Words = &'static [&'static str];
 
 /// An application behind a gateway, ready for requests.
 struct Behind {
@@ -76,7 +76,7 @@ impl Gateway {
         let unix = format!("unix:{}", socket.display());
         let tcp = format!("tcp://127.0.0.1:{port}");
         let run = |words: &[&str]| {
-            let words = words.iter().copied().chain(application);
+            let words = words.iter().chain(application).copied();
             runner(folder, &words.collect::<Vec<_>>())
         };
         let tcp_listener =
@@ -111,9 +111,12 @@ impl Gateway {
 }
 
 fn runner(folder: &Folder, words: &[&str]) -> Program {
-    folder
-        .runner(words)
-        .env("VIRTUAL_ENV", project("target/venv"))
+    let program = folder.runner(words);
+    let program = match folder.path("site.ini").exists() {
+        true => program.env("PEAK_CONFIG", folder.path("site.ini")),
+        false => program,
+    };
+    program.env("VIRTUAL_ENV", project("target/venv"))
 }
 
 impl Behind {
@@ -122,8 +125,8 @@ impl Behind {
     fn ask(&self, request: &Request) -> Reply {
         match (self.gateway, &self.server) {
             (Gateway::Cgi, _) => {
-                let [word, name] = self.application;
-                as_cgi(runner(&self.folder, &["CGI", word, name]), request)
+                let words = [&["CGI"], self.application].concat();
+                as_cgi(runner(&self.folder, &words), request)
             }
             (Gateway::HttpTcp | Gateway::HttpUnix | Gateway::HttpDescriptor, Some(server)) => {
                 let headers: Vec<String> = request
@@ -276,9 +279,9 @@ fn the_flask_example_gives_the_same_pages() {
     let folder = Folder::new()
         .copy("examples/flask/pages.py")
         .file("adapted.py", by_asgi);
-    let both = [
-        ["WSGI", "import:pages.application"],
-        ["ASGI", "import:adapted.application"],
+    let both: [Words; 2] = [
+        &["WSGI", "import:pages.application"],
+        &["ASGI", "import:adapted.application"],
     ];
     for (gateway, application) in GATEWAYS
         .iter()
@@ -372,7 +375,7 @@ wsgi.version=(1, 0)
 ";
     let folder = Folder::new().copy("tests/apps/report.py");
     for gateway in GATEWAYS {
-        let behind = gateway.in_front_of(&folder, ["WSGI", "import:report.application"]);
+        let behind = gateway.in_front_of(&folder, &["WSGI", "import:report.application"]);
         let report = behind.ask(&request).ok();
         let mut lines: Vec<&str> = report
             .lines()
@@ -417,8 +420,79 @@ body=b'some bytes'
 ";
     let folder = Folder::new().copy("tests/apps/asgi_report.py");
     for gateway in GATEWAYS {
-        let behind = gateway.in_front_of(&folder, ["ASGI", "import:asgi_report.application"]);
+        let behind = gateway.in_front_of(&folder, &["ASGI", "import:asgi_report.application"]);
         assert_eq!(behind.ask(&put()).ok(), expected, "{gateway:?}");
+        behind.stop();
+    }
+}
+
+/// Each kind of application is one of a site, behind each gateway.
+#[test]
+fn a_site_is_the_same() {
+    let folder = Folder::new()
+        .copy("tests/apps/report.py")
+        .copy("tests/apps/asgi_report.py")
+        .file("public/style.css", "body {}\n")
+        .file(
+            "site.ini",
+            "site = commands.Routes({\n\
+             \x20   '/': ['WSGI', 'import:report.application'],\n\
+             \x20   '/live/': ['ASGI', 'import:asgi_report.application'],\n\
+             \x20   '/static/': ['files', 'public', '--fallback', 'gone'],\n\
+             \x20   '/nested/': commands.Routes({'/a b/': 'again', '/demo': ['demo']}),\n\
+             \x20   'localhost/old/': ['redirect', 'https://example.org/'],\n\
+             \x20   'example.org/': ['respond', '418', 'another host'],\n\
+             })\n\
+             again = commands.Alias(command=['WSGI', 'import:report.application'])\n\
+             gone = commands.Alias(command=['respond', '410', 'gone'])\n",
+        );
+    for gateway in GATEWAYS {
+        let behind = gateway.in_front_of(&folder, &["site"]);
+        let ask = |path, decoded| behind.ask(&get(path, decoded));
+        for (path, decoded, script_name, path_info) in [
+            ("/x%20y", "/x y", "", "/x y"),
+            ("/nested/a%20b/c", "/nested/a b/c", "/nested/a b", "/c"),
+            ("/static/../x", "/static/../x", "", "/x"),
+        ] {
+            let report = ask(path, decoded).ok();
+            for line in [
+                format!("SCRIPT_NAME={script_name}"),
+                format!("PATH_INFO={path_info}"),
+                format!("REQUEST_URI={path}"),
+            ] {
+                let is_there = report.lines().any(|it| it == line);
+                assert!(is_there, "{gateway:?}: {line} is missing\n{report}");
+            }
+        }
+        let scope = ask("/live/x", "/live/x").ok();
+        for line in ["path='/live/x'", "raw_path=b'/live/x'", "root_path='/live'"] {
+            let is_there = scope.lines().any(|it| it == line);
+            assert!(is_there, "{gateway:?}: {line} is missing\n{scope}");
+        }
+        assert!(
+            ask("/nested/demo", "/nested/demo")
+                .ok()
+                .contains("SCRIPT_NAME")
+        );
+        for (path, status, location, text) in [
+            ("/static/style.css", 200, None, Some("body {}\n")),
+            ("/static/nothing", 410, None, Some("gone\n")),
+            ("/static", 308, Some("./static/"), None),
+            ("/old/a?b", 308, Some("https://example.org/a?b"), None),
+            ("/nested/x", 404, None, None),
+        ] {
+            let (plain, query) = path.split_once('?').unwrap_or((path, ""));
+            let reply = behind.ask(&Request {
+                query,
+                ..get(plain, plain)
+            });
+            let context = format!("{gateway:?} {path}: {reply:#?}");
+            assert_eq!(reply.status, status, "{context}");
+            assert_eq!(reply.header("location"), location, "{context}");
+            if let Some(text) = text {
+                assert_eq!(reply.text(), text, "{context}");
+            }
+        }
         behind.stop();
     }
 }

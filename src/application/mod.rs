@@ -8,6 +8,7 @@ pub mod http_upstream;
 mod own_page;
 pub mod python_application;
 pub mod replaceable;
+pub mod routes;
 mod traffic;
 pub mod watched;
 

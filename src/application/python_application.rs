@@ -17,14 +17,28 @@ pub struct PythonApplication {
 }
 
 impl PythonApplication {
-    /// Imports the application and starts its workers. Returns when the first of them is ready.
+    /// Begins to import the application and to start its workers. It can be stopped at once. The future returns when the
+    /// first of the workers is ready. Its error is that Python cannot be run, or the application cannot be imported; no
+    /// process is left then.
+    pub fn begin(
+        options: WorkerOptions,
+    ) -> (
+        Self,
+        impl Future<Output = anyhow::Result<()>> + Send + use<>,
+    ) {
+        let is_asgi = options.asgi.is_some();
+        let (workers, started) = Workers::begin(options);
+        (Self { workers, is_asgi }, started)
+    }
+
+    /// The same, once the first of the workers is ready.
     ///
     /// # Errors
-    /// If Python cannot be run, or the application cannot be imported; no process is left then.
+    /// Those of the future of [`Self::begin`].
     pub async fn start(options: WorkerOptions) -> anyhow::Result<Self> {
-        let is_asgi = options.asgi.is_some();
-        let workers = Workers::start(options).await?;
-        Ok(Self { workers, is_asgi })
+        let (application, started) = Self::begin(options);
+        started.await?;
+        Ok(application)
     }
 
     /// Waits until the least number of workers is ready.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::application::traffic::Traffic;
-use crate::interface::master_status::Status;
+use crate::interface::master_status::{ApplicationStatus, Status};
 use crate::interface::measurements::{CLIENT_LEFT, Measurements, MethodName, RefusedRequest};
 use crate::interface::{Application, Pending, Request, Response};
 
@@ -169,12 +169,17 @@ impl Application for Replaceable {
     fn status(&self) -> Status {
         let mut versions = self.versions();
         let mut status = versions.current.status();
+        let names = status.applications.iter().map(|one| one.name.clone());
+        let names: Vec<String> = names.collect();
         status.add_history(&versions.past);
         for leaving in &versions.leaving {
             let other = leaving.status();
             status.add_history(&other);
             status.delivering += other.delivering;
         }
+        // What happened to applications that are gone is in the sums.
+        let is_here = |one: &ApplicationStatus| names.contains(&one.name);
+        status.applications.retain(is_here);
         status.delivering += versions.forget_delivered();
         status.last_minute = self.requests().traffic.last_minute(Instant::now());
         status

@@ -9,6 +9,8 @@ use http::{HeaderValue, Method, StatusCode};
 use crate::application::development::{DevelopmentPages, ReloadEvents};
 use crate::application::files::{CacheRule, Files, FilesOptions};
 use crate::application::replaceable::Replaceable;
+use crate::application::routes::Routes;
+use crate::application::routes::site::Site;
 use crate::application::watched::Watched;
 use crate::interface::master_status::Status;
 use crate::interface::measurements::{Measurements, MethodName, RefusedRequest};
@@ -81,13 +83,25 @@ async fn each_question_reaches_the_application_inside() {
     let files = |inner: Arc<InnermostApplication>| -> Arc<dyn Application> {
         Arc::new(Files::new(options.clone(), Some(inner)))
     };
-    let wrappers: [(&str, usize, Wrap<'_>); 4] = [
+    let routes = |inner: Arc<InnermostApplication>| -> Arc<dyn Application> {
+        let inner: Arc<dyn Application> = inner;
+        let keys = ["/", "example.org/"];
+        let routes = keys.map(|key| (key.parse().expect("a route"), Arc::clone(&inner)));
+        Arc::new(Routes::new(routes.into()))
+    };
+    let site = |inner: Arc<InnermostApplication>| -> Arc<dyn Application> {
+        let named = vec![("/".to_owned(), Arc::clone(&inner) as _)];
+        Arc::new(Site::new(files(inner), named, Vec::new()))
+    };
+    let wrappers: [(&str, usize, Wrap<'_>); 6] = [
         ("Watched", 7, &|inner| Arc::new(Watched::new(inner))),
         ("DevelopmentPages", 7, &|inner| {
             let events = Some(ReloadEvents::default());
             Arc::new(DevelopmentPages::new(inner, events, true))
         }),
         ("Files", 7, &files),
+        ("Routes", 7, &routes),
+        ("Site", 7, &site),
         // It counts the requests of all versions itself.
         ("Replaceable", 6, &|inner| Arc::new(Replaceable::new(inner))),
     ];
@@ -106,4 +120,22 @@ async fn each_question_reaches_the_application_inside() {
         wrapper.stop(Duration::ZERO).await;
         assert_eq!(inner.0.load(Ordering::Relaxed), questions, "{name}");
     }
+}
+
+/// What is asked of one that leads to several is asked of each of them.
+#[tokio::test]
+async fn each_question_reaches_all_applications_inside() {
+    let all = [(), ()].map(|()| Arc::new(InnermostApplication::default()));
+    let routes = ["/", "/b/"].iter().zip(&all).map(|(key, inner)| {
+        let inner: Arc<dyn Application> = Arc::clone(inner) as _;
+        (key.parse().expect("a route"), inner)
+    });
+    let routes = Routes::new(routes.collect());
+    routes.drain(true);
+    let _ = routes.status();
+    let _ = routes.measurements();
+    routes.write_stacks();
+    routes.stop(Duration::ZERO).await;
+    let asked = all.map(|inner| inner.0.load(Ordering::Relaxed));
+    assert_eq!(asked, [5, 5]);
 }

@@ -70,8 +70,8 @@ impl Application for Watched {
         })
     }
 
-    fn inner(&self) -> Option<&dyn Application> {
-        Some(&*self.application)
+    fn inner(&self) -> Vec<&dyn Application> {
+        vec![&*self.application]
     }
 }
 

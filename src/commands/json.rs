@@ -35,6 +35,7 @@ pub fn value(value: &Value) -> Json {
         | Value::Range(..)
         | Value::View(..)
         | Value::Alias(_)
+        | Value::Routes(_)
         | Value::Import(_)
         | Value::Link(_)
         | Value::Namespace(_)

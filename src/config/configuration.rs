@@ -12,7 +12,7 @@ use super::files::file_format::{FileFormat, format_of};
 use super::files::load::{Inclusion, Loader};
 use super::files::{ini_file, key_file};
 use super::keys::KEYS;
-use super::rule::{Rule, RuleBody, RuleOrigin};
+use super::rule::{Part, Rule, RuleBody, RuleOrigin};
 use super::rules::Rules;
 use super::setting::{BooleanOrText, Checked};
 use crate::current_folder;
@@ -186,11 +186,14 @@ impl Configuration {
     /// place of the rule.
     #[must_use]
     pub fn complain_of_element(&self, name: &str, number: usize, message: String) -> Diagnostic {
+        self.complain_of_part(name, Part::Element(number), message)
+    }
+
+    /// An error in a part of a property's value: there, if its place is known, or else at the place of the rule.
+    #[must_use]
+    pub fn complain_of_part(&self, name: &str, part: Part<'_>, message: String) -> Diagnostic {
         let mut mistake = self.complain(name, message, None);
-        let written = self
-            .rules
-            .origin(name)
-            .and_then(|rule| rule.element(number));
+        let written = self.rules.origin(name).and_then(|rule| rule.part(part));
         if let (Some(place), Some(label)) = (
             written.and_then(|it| it.place()),
             mistake.labels.first_mut(),
@@ -200,18 +203,25 @@ impl Configuration {
         mistake
     }
 
-    /// Where the rule of a property was written, or an element of its value.
-    fn origin(&self, name: &str, element: Option<usize>) -> Option<RuleOrigin> {
-        let rule = self.rules.origin(name)?;
-        let element = element.and_then(|number| rule.element(number));
-        Some(element.unwrap_or_else(|| rule.origin.clone()))
+    /// How many times a route is written in a property's value. Only the last one counts.
+    #[must_use]
+    pub fn times_of_route(&self, name: &str, key: &str) -> usize {
+        let rule = self.rules.origin(name);
+        rule.map_or(0, |rule| rule.times_of_route(key))
     }
 
-    /// The place of a property's rule, or of an element of its value, counted from 0: `app.ini:3`. `None` for built-in
-    /// rules, the environment and command-line options.
+    /// Where the rule of a property was written, or a part of its value.
+    fn origin(&self, name: &str, part: Option<Part<'_>>) -> Option<RuleOrigin> {
+        let rule = self.rules.origin(name)?;
+        let part = part.and_then(|part| rule.part(part));
+        Some(part.unwrap_or_else(|| rule.origin.clone()))
+    }
+
+    /// The place of a property's rule, or of a part of its value: `app.ini:3`. `None` for built-in rules, the environment and
+    /// command-line options.
     #[must_use]
-    pub fn place(&self, name: &str, element: Option<usize>) -> Option<String> {
-        let place = self.origin(name, element)?.place()?;
+    pub fn place(&self, name: &str, part: Option<Part<'_>>) -> Option<String> {
+        let place = self.origin(name, part)?.place()?;
         Some(format!("{}:{}", place.source.name, place.line()))
     }
 
@@ -225,11 +235,11 @@ impl Configuration {
         key.map_or(name, |key| key.name)
     }
 
-    /// The folder of the file with a property's rule, or with an element of its value: relative paths in it start there.
-    /// `None` for built-in rules, the environment and command-line options.
+    /// The folder of the file with a property's rule, or with a part of its value: relative paths in it start there. `None`
+    /// for built-in rules, the environment and command-line options.
     #[must_use]
-    pub fn folder(&self, name: &str, element: Option<usize>) -> Option<PathBuf> {
-        match self.origin(name, element)? {
+    pub fn folder(&self, name: &str, part: Option<Part<'_>>) -> Option<PathBuf> {
+        match self.origin(name, part)? {
             RuleOrigin::File(home, _) => home.folder.clone(),
             RuleOrigin::Option(_) => None,
         }
@@ -333,7 +343,9 @@ impl Configuration {
     pub fn paths(&self, name: &'static str) -> Vec<PathBuf> {
         let texts = self.texts(name).into_iter().enumerate();
         let path = |(number, text)| {
-            let folder = self.folder(name, Some(number)).unwrap_or_default();
+            let folder = self
+                .folder(name, Some(Part::Element(number)))
+                .unwrap_or_default();
             current_folder::absolute(&folder.join::<String>(text))
         };
         texts.map(path).collect()

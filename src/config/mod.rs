@@ -13,6 +13,7 @@ pub use files::read_bounded::{LARGEST, files_read, forget_pipes, source};
 pub use files::section::{SPECIAL, Special};
 pub use keys::{COMMAND, KEYS, Key, PID_FILE, SUPERVISED};
 pub use listing::{Gives, Listed, Whence, list};
+pub use rule::Part;
 pub use setting::{BooleanOrText, Checked, DefaultValue, Setting, SettingKind};
 pub use settings::SETTINGS;
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::eval::{Home, Value};
-use crate::syntax::ast::{Argument, Expression, ExpressionKind, Item, Trailer, TrailerKind};
+use crate::syntax::ast::{
+    Argument, DictEntry, Expression, ExpressionKind, Item, Trailer, TrailerKind,
+};
 use crate::syntax::{Diagnostic, Place, Span};
 
 /// A rule.
@@ -116,15 +118,26 @@ impl Rule {
         }
     }
 
-    /// The place of an element of its value, counted from 0: of a list `['a', 'b']`, of the words of an alias
-    /// `commands.Alias(command=['a', 'b'])`, or of a list that several lines give.
-    pub(super) fn element(&self, number: usize) -> Option<RuleOrigin> {
-        match &self.body {
-            RuleBody::Expression(expression, home) => {
-                let span = element(expression, number)?;
+    /// The place of a part of its value; `None` if it is not written as it is.
+    pub(super) fn part(&self, part: Part<'_>) -> Option<RuleOrigin> {
+        match (&self.body, part) {
+            (RuleBody::Expression(expression, home), part) => {
+                let span = match part {
+                    Part::Element(number) => element(expression, number)?,
+                    Part::Route { key, word } => route(expression, key, word)?,
+                };
                 Some(RuleOrigin::File(Arc::clone(home), span))
             }
-            RuleBody::Value(_) => self.elements.get(number).cloned(),
+            (RuleBody::Value(_), Part::Element(number)) => self.elements.get(number).cloned(),
+            (RuleBody::Value(_), Part::Route { .. }) => None,
+        }
+    }
+
+    /// How many times a route is written in its value.
+    pub(super) fn times_of_route(&self, key: &str) -> usize {
+        match &self.body {
+            RuleBody::Expression(expression, _) => routes(expression, key).count(),
+            RuleBody::Value(_) => 0,
         }
     }
 
@@ -150,6 +163,55 @@ impl Rule {
     }
 }
 
+/// A part of a property's value, which has a place of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// An element, counted from 0: of a list `['a', 'b']`, of the words of an alias `commands.Alias(command=['a', 'b'])`, or of a
+    /// list that several lines give.
+    Element(usize),
+    /// A route in `commands.Routes({'/': ['a', 'b']})`.
+    Route {
+        /// Its key.
+        key: &'a str,
+        /// The number of one of its words, counted from 0.
+        word: Option<usize>,
+    },
+}
+
+/// The place of a route, or of one of its words.
+fn route(expression: &Expression, key: &str, word: Option<usize>) -> Option<Span> {
+    // Of several the last counts.
+    let (written, value) = routes(expression, key).last()?;
+    let word = word.and_then(|number| match value.kind {
+        ExpressionKind::Text(_) => Some(value.span),
+        _ => element(value, number),
+    });
+    Some(word.unwrap_or(written.span))
+}
+
+/// The routes with a key in `commands.Routes({…})`, with their values.
+fn routes<'a>(
+    expression: &'a Expression,
+    key: &'a str,
+) -> impl Iterator<Item = (&'a Expression, &'a Expression)> {
+    let entries = match &expression.kind {
+        ExpressionKind::Trailers(_, trailers) => {
+            match call(trailers, "Routes").map(|it| &it.kind) {
+                Some(ExpressionKind::Dict(entries)) => &entries[..],
+                _ => &[],
+            }
+        }
+        _ => &[],
+    };
+    entries.iter().filter_map(move |entry| match entry {
+        DictEntry::Pair(written, value) => match &written.kind {
+            ExpressionKind::Text(text) if **text == *key => Some((written, value)),
+            _ => None,
+        },
+        DictEntry::Star(_) => None,
+    })
+}
+
 /// The place of an element of a list, or of a word of an alias.
 fn element(expression: &Expression, number: usize) -> Option<Span> {
     let items = match &expression.kind {
@@ -167,20 +229,24 @@ fn element(expression: &Expression, number: usize) -> Option<Span> {
 
 /// The words in `commands.Alias(command=['a', 'b'])`.
 fn alias_words(trailers: &[Trailer]) -> Option<&[Item]> {
-    let [function, call] = trailers else {
+    match &call(trailers, "Alias")?.kind {
+        ExpressionKind::List(items) | ExpressionKind::Tuple(items) => Some(items),
+        _ => None,
+    }
+}
+
+/// The argument of a call of a function of a module: `commands.Alias(…)`.
+fn call<'a>(trailers: &'a [Trailer], function: &str) -> Option<&'a Expression> {
+    let [called, call] = trailers else {
         return None;
     };
-    let (TrailerKind::Attribute(function), TrailerKind::Call(arguments)) =
-        (&function.kind, &call.kind)
+    let (TrailerKind::Attribute(called), TrailerKind::Call(arguments)) = (&called.kind, &call.kind)
     else {
         return None;
     };
-    let [Argument::One(words) | Argument::Named(_, words)] = &arguments[..] else {
-        return None;
-    };
-    match &words.kind {
-        ExpressionKind::List(items) | ExpressionKind::Tuple(items) if &**function == "Alias" => {
-            Some(items)
+    match &arguments[..] {
+        [Argument::One(argument) | Argument::Named(_, argument)] if **called == *function => {
+            Some(argument)
         }
         _ => None,
     }

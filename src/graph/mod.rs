@@ -7,4 +7,5 @@ pub mod node;
 mod python_habits;
 pub mod report;
 pub mod resolve;
+mod routes;
 pub mod shortcuts;

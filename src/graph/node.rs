@@ -8,7 +8,7 @@ use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Origin;
 use crate::plan::Plan;
-use crate::plan::application::ApplicationName;
+use crate::plan::application::{ApplicationName, BuiltIn};
 use crate::plan::one_request::OneRequest;
 use crate::supervisor::programs::side_program::SideProgram;
 use crate::supervisor::supervision::Supervision;
@@ -154,7 +154,15 @@ pub fn draw_application(
                 what.to_string(),
                 scope.place(origin),
             ));
-            if let Some(inner) = what.inner() {
+            if let BuiltIn::Routes(routes) = what {
+                for route in routes {
+                    let place = scope.place(&route.origin);
+                    tree.push(Branch::written(depth + 1, route.key.to_string(), place));
+                    draw_application(scope, &route.application, depth + 2, tree);
+                }
+                return;
+            }
+            for inner in what.inner() {
                 draw_application(scope, inner, depth + 1, tree);
             }
         }

@@ -1,10 +1,12 @@
 //! Words to a node: through shortcuts and aliases, down to a command, its gateway, and the application behind it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::eval::Value;
+use crate::eval::{Table, Value};
 use crate::graph::entry::{self, Commands, Entry, EntryKind, Options};
 use crate::graph::node::Node;
+use crate::graph::routes::{self, RouteValue, ValuePlace};
 use crate::graph::shortcuts::{self, SHORTCUTS, Wanted};
 use crate::line::failure::Failure;
 use crate::line::run_file::run_file;
@@ -12,6 +14,7 @@ use crate::line::scope::Scope;
 use crate::line::target::{InvalidTarget, SCHEME, Target};
 use crate::line::word::{Line, Origin, Step, Word};
 use crate::plan::application::{ApplicationName, PythonInterface};
+use crate::syntax::quoted;
 
 /// How deep aliases may be nested.
 const DEEPEST: usize = 100;
@@ -23,6 +26,8 @@ enum Named {
     Entry(&'static Entry, Word),
     /// A Python object.
     Import(Target, Origin),
+    /// Applications by host and path.
+    Routes(Arc<Table>, ValuePlace),
 }
 
 /// The word that says how the Python object behind it is called.
@@ -53,9 +58,10 @@ pub fn run_value(
     value: Value,
     line: Line,
 ) -> Result<Box<dyn Node>, Failure> {
-    let (named, line) = match substitute(&scope, property, value, line)? {
+    let place = ValuePlace::Property(property.into());
+    let (named, line) = match substitute(&scope, &place, value, line)? {
         Substitute::Words(line) => expand(commands, &scope, line, Wanted::Command)?,
-        Substitute::Import(target, origin, line) => (Named::Import(target, origin), line),
+        Substitute::Named(named, line) => (named, line),
     };
     node(commands, scope, named, line)
 }
@@ -94,6 +100,16 @@ fn node(
             let scope = of_script(scope, line.take_script().as_ref());
             let arguments = line.words.into_iter().map(|word| word.exact);
             Ok((commands.call)(scope, target, origin, arguments.collect()))
+        }
+        Named::Routes(_, place) => {
+            let message = "these routes are an application, not a command".to_owned();
+            let name = place.property();
+            let name = name.strip_prefix(SHORTCUTS).unwrap_or(name);
+            let hint = match name.contains('.') {
+                true => "name them in `[peak.running.shortcuts]`, and put a gateway before the name: `serve NAME`".to_owned(),
+                false => format!("put a gateway before them: `serve {name}`"),
+            };
+            Err(scope.mistake(&place.whole(), message, Some(hint)))
         }
     }
 }
@@ -155,7 +171,23 @@ fn named_application(
     place: Options,
 ) -> Result<(ApplicationName, Line), Failure> {
     let (named, line) = expand(commands, scope, line, wanted)?;
+    application_of(commands, scope, named, line, place)
+}
+
+fn application_of(
+    commands: Commands,
+    scope: &Scope,
+    named: Named,
+    line: Line,
+    place: Options,
+) -> Result<(ApplicationName, Line), Failure> {
     match named {
+        Named::Routes(table, routes) => {
+            let one = |value: RouteValue| route(commands, scope, value, &line);
+            let what = routes::of(scope, &table, &routes, &one)?;
+            let origin = routes.whole();
+            Ok((ApplicationName::BuiltIn { what, origin }, line))
+        }
         Named::Import(target, origin) => Ok((
             ApplicationName::Python {
                 interface: PythonInterface::Wsgi,
@@ -205,6 +237,42 @@ fn named_application(
     }
 }
 
+/// The application of one route, in the table that a line names.
+fn route(
+    commands: Commands,
+    scope: &Scope,
+    RouteValue { value, place }: RouteValue,
+    line: &Line,
+) -> Result<ApplicationName, Failure> {
+    let line = Line {
+        words: Vec::new(),
+        chain: line.chain.clone(),
+    };
+    let (named, line) = match substitute(scope, &place, value, line)? {
+        Substitute::Words(line) => expand(commands, scope, line, Wanted::Application)?,
+        Substitute::Named(named, line) => (named, line),
+    };
+    let (application, rest) = application_of(commands, scope, named, line, Options::BeforeDashes)
+        .map_err(|failure| scope.in_alias(failure, &place.whole()))?;
+    match rest.words.first() {
+        None => Ok(application),
+        Some(word) => {
+            let message = format!("unexpected word {}", quoted(&word.text));
+            Err(scope.mistake(&word.origin, message, None))
+        }
+    }
+}
+
+/// Whether the first words name an application, for others to stand before them.
+#[must_use]
+pub fn is_application(commands: Commands, scope: &Scope, line: Line) -> bool {
+    match expand(commands, scope, line, Wanted::Command) {
+        Ok((Named::Entry(entry, _), _)) => !matches!(entry.kind, EntryKind::Command { .. }),
+        Ok((Named::Routes(..), _)) => true,
+        Ok((Named::Import(..), _)) | Err(_) => false,
+    }
+}
+
 /// The built-in name that a word stands for.
 ///
 /// # Errors
@@ -214,6 +282,10 @@ pub fn built_in(commands: Commands, scope: &Scope, line: Line) -> Result<&'stati
         (Named::Entry(entry, _), _) => Ok(entry),
         (Named::Import(target, origin), _) => {
             Err(scope.mistake(&origin, format!("there is no help for `{target}`"), None))
+        }
+        (Named::Routes(_, place), _) => {
+            let message = "there is no help for routes".to_owned();
+            Err(scope.mistake(&place.whole(), message, None))
         }
     }
 }
@@ -284,17 +356,16 @@ fn adapted(
 /// What replaces a name.
 enum Substitute {
     Words(Line),
-    Import(Target, Origin, Line),
+    Named(Named, Line),
 }
 
-/// Replaces a name, which was the first word of a line, by the value of its property.
+/// Replaces a name, which was the first word of a line, by a value that was written at a place.
 fn substitute(
     scope: &Scope,
-    property: &str,
+    place: &ValuePlace,
     value: Value,
     mut line: Line,
 ) -> Result<Substitute, Failure> {
-    let origin = Origin::Property(property.into());
     let word = |text: &str, origin: Origin| Word {
         exact: text.into(),
         text: text.to_owned(),
@@ -305,21 +376,28 @@ fn substitute(
             let words = words
                 .iter()
                 .enumerate()
-                .map(|(number, text)| word(text, Origin::Element(property.into(), number)));
+                .map(|(number, text)| word(text, place.word(number)));
             line.words.splice(0..0, words);
             Ok(Substitute::Words(line))
         }
         Value::Link(url) => {
-            line.words.insert(0, word(&url, origin));
+            line.words.insert(0, word(&url, place.whole()));
             Ok(Substitute::Words(line))
         }
         Value::Import(name) => {
-            let target = parse_target(scope, &name, &origin)?;
-            Ok(Substitute::Import(target, origin, line))
+            let target = parse_target(scope, &name, &place.whole())?;
+            Ok(Substitute::Named(
+                Named::Import(target, place.whole()),
+                line,
+            ))
+        }
+        Value::Routes(table) => {
+            let routes = Named::Routes(table, place.inside());
+            Ok(Substitute::Named(routes, line))
         }
         _ => Err(scope.mistake(
-            &origin,
-            format!("the value of `{property}` cannot be run"),
+            &place.whole(),
+            format!("the value of `{}` cannot be run", place.property()),
             Some(
                 "write `commands.Alias(command=['serve', 'WSGI', 'import:package.module.object'])`"
                     .to_owned(),
@@ -344,7 +422,7 @@ fn expand(
             let target = parse_target(scope, name, &word.origin)?;
             return Ok((Named::Import(target, word.origin), line));
         }
-        let property = format!("{SHORTCUTS}{}", word.text);
+        let property = shortcuts::property(&scope.configuration, &word.text);
         let built_in = commands.find(&word.text);
         // A rule with a wildcard does not redefine a built-in name.
         let redefined =
@@ -370,11 +448,10 @@ fn expand(
             let message = format!("aliases are nested more than {DEEPEST} deep");
             return Err(scope.mistake(&origin, message, None));
         }
-        line = match substitute(scope, &property, value, line)? {
+        let place = ValuePlace::Property(property.as_str().into());
+        line = match substitute(scope, &place, value, line)? {
             Substitute::Words(line) => line,
-            Substitute::Import(target, origin, line) => {
-                return Ok((Named::Import(target, origin), line));
-            }
+            Substitute::Named(named, line) => return Ok((named, line)),
         };
     }
 }

@@ -28,8 +28,12 @@ pub fn shortcuts(configuration: &Configuration) -> Vec<Shortcut> {
     defined(configuration)
         .into_iter()
         .map(|name| {
-            let about = match configuration.get(&format!("{SHORTCUTS}{name}")) {
+            let about = match configuration.get(&property(configuration, &name)) {
                 Ok(Some(Value::Alias(words))) => format!("Stands for `{}`", words.join(" ")),
+                Ok(Some(Value::Routes(table))) => {
+                    let keys: Vec<&str> = table.keys().filter_map(Value::as_str).collect();
+                    format!("Applications for {}", keys.join(", "))
+                }
                 Ok(Some(Value::Import(target))) => format!("Stands for `import:{target}`"),
                 Ok(Some(Value::Link(url))) => format!("Stands for `{url}`"),
                 Ok(Some(Value::None)) => "Switched off".to_owned(),
@@ -44,12 +48,45 @@ pub fn shortcuts(configuration: &Configuration) -> Vec<Shortcut> {
 /// The names alone, sorted.
 #[must_use]
 pub fn defined(configuration: &Configuration) -> Vec<String> {
-    configuration
-        .names(SHORTCUTS.trim_end_matches('.'))
-        .into_iter()
-        .map(|name| name.strip_prefix(SHORTCUTS).unwrap_or(&name).to_owned())
-        .filter(|name| is_name(name))
-        .collect()
+    let below = configuration.names(SHORTCUTS);
+    let below = below
+        .iter()
+        .filter_map(|name| Some(name.strip_prefix(SHORTCUTS)?.to_owned()));
+    let mut all: Vec<String> = below.filter(|name| is_name(name)).collect();
+    let top = configuration.names("").into_iter();
+    // A value with a mistake is that of any property.
+    let is_right = |name: &String| configuration.get(name).is_ok();
+    all.extend(top.filter(|name| is_defined_at_top(configuration, name) && is_right(name)));
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The property that defines a name, if one does: below [`SHORTCUTS`], or else before the first section of a file.
+#[must_use]
+pub fn property(configuration: &Configuration, name: &str) -> String {
+    let below = format!("{SHORTCUTS}{name}");
+    match !configuration.is_named(&below) && is_defined_at_top(configuration, name) {
+        true => name.to_owned(),
+        false => below,
+    }
+}
+
+/// Whether a name is given to a command or an application before the first section of a file. There it may be that of
+/// anything, so that the value decides.
+fn is_defined_at_top(configuration: &Configuration, name: &str) -> bool {
+    let is_command = |value: &Value| {
+        matches!(
+            value,
+            Value::Alias(_) | Value::Routes(_) | Value::Import(_) | Value::Link(_)
+        )
+    };
+    is_name(name)
+        && !name.contains('.')
+        && configuration.is_named(name)
+        && configuration
+            .get(name)
+            .map_or(true, |value| value.as_ref().is_some_and(is_command))
 }
 
 /// Whether a configuration file defines a name, by a rule for this name alone.

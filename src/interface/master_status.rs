@@ -28,6 +28,9 @@ pub struct Status {
     pub connections: ConnectionCounts,
     /// The workers of the application, oldest first.
     pub workers: Vec<WorkerStatus>,
+    /// The applications, if there are several; `queue`, `totals` and `back_off` are then of all together.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub applications: Vec<ApplicationStatus>,
     /// The programs that are kept running beside the application.
     pub programs: Vec<ProgramStatus>,
     /// The requests that wait for a worker.
@@ -79,14 +82,76 @@ impl Status {
         })
     }
 
+    /// The state of two applications that one master serves beside each other.
+    #[must_use]
+    pub fn beside(mut self, mut other: Self) -> Self {
+        self.applications.append(&mut other.applications);
+        self.add_history(&other);
+        self.workers.append(&mut other.workers);
+        self.queue.length += other.queue.length;
+        let oldest = [self.queue.oldest, other.queue.oldest];
+        self.queue.oldest = oldest.into_iter().flatten().reduce(f64::max);
+        self.delivering += other.delivering;
+        // The next attempt is that of the one which has failed more often.
+        let back_off = [self.back_off, other.back_off];
+        let back_off = back_off.into_iter().flatten();
+        self.back_off = back_off.max_by_key(|one| one.early_deaths);
+        self
+    }
+
+    /// The state of an application that has a name, since there are several.
+    #[must_use]
+    pub fn of_application(mut self, name: &str) -> Self {
+        let label = || Some(name.to_owned());
+        for worker in &mut self.workers {
+            worker.application = label();
+        }
+        for failure in &mut self.failures {
+            failure.application = label();
+        }
+        self.applications = vec![ApplicationStatus {
+            name: name.to_owned(),
+            queue: self.queue.clone(),
+            totals: self.totals.clone(),
+            back_off: self.back_off.clone(),
+        }];
+        self
+    }
+
     /// Adds what happened to another version of the application.
     pub fn add_history(&mut self, other: &Self) {
         self.totals.add(&other.totals);
+        for other in &other.applications {
+            let mut known = self.applications.iter_mut();
+            match known.find(|known| known.name == other.name) {
+                Some(known) => known.totals.add(&other.totals),
+                // It has no workers any more.
+                None => self.applications.push(ApplicationStatus {
+                    name: other.name.clone(),
+                    totals: other.totals.clone(),
+                    ..ApplicationStatus::default()
+                }),
+            }
+        }
         self.failures.extend_from_slice(&other.failures);
         self.failures.sort_by(|one, two| one.at.total_cmp(&two.at));
         let surplus = self.failures.len().saturating_sub(Self::FAILURES);
         self.failures.drain(..surplus);
     }
+}
+
+/// One of several applications.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ApplicationStatus {
+    /// Its name: that of its settings, or of the first route that leads to it.
+    pub name: String,
+    /// Its requests that wait for a worker.
+    pub queue: QueueStatus,
+    /// What has happened to it since the master was started, over all reloads.
+    pub totals: Totals,
+    /// Why no worker of it is started at the moment.
+    pub back_off: Option<BackOff>,
 }
 
 /// The connections of clients, or of web servers.
@@ -105,7 +170,10 @@ pub struct ConnectionCounts {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WorkerStatus {
-    /// Its number, which is never used again.
+    /// The name of its application, if there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// Its number, which is never used again by this application.
     pub id: u32,
     /// Its process id; `None` until it has one.
     pub pid: Option<i32>,
@@ -296,6 +364,9 @@ impl ReloadCounts {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RecentFailure {
+    /// The name of the application, if there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
     /// The moment.
     pub at: f64,
     /// Its description, as in the log.
@@ -325,129 +396,4 @@ pub fn moment(at: SystemTime) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{
-        BackOff, CurrentRequest, ProgramStatus, RecentFailure, Status, WorkerState, WorkerStatus,
-    };
-
-    /// What a master of an earlier version sends, field by field: masters and clients of different versions understand each
-    /// other.
-    const SENT: &str = r#"{
-  "version": "0.1.0",
-  "pid": 4711,
-  "state": "serving",
-  "uptime": 61.25,
-  "started": 1767225600.5,
-  "sockets": ["http://localhost:8000/"],
-  "connections": {"open": 3, "idle": 1, "most": 1000},
-  "workers": [
-    {"id": 7, "pid": 4712, "state": "busy", "age": 60.0, "requests": 9,
-      "in_flight": 2, "web_sockets": 1, "lag": 0.25, "rss": 1048576,
-      "current": [null, {"method": "GET", "path": "/", "age": 0.5}]}
-  ],
-  "programs": [
-    {"command": "./worker", "pid": null, "state": "waiting", "age": null, "wait": 0.2, "early_ends": 2,
-      "down": "it exited with status 1"}
-  ],
-  "queue": {"length": 1, "oldest": 0.125},
-  "delivering": 2,
-  "last_minute": {"requests": 6, "rate": 0.1, "p50": 0.0012, "p99": 0.25},
-  "totals": {"requests": 12, "bad_gateway": 1, "unavailable": 2, "gateway_timeout": 3, "deaths": 4, "recycled": 5},
-  "reloads": {"succeeded": 2, "failed": 1, "last": {"at": 1767225640.0, "failure": "no module"}},
-  "back_off": {"until": 1767225700.0, "early_deaths": 6},
-  "failures": [{"at": 1767225650.0, "what": "worker 4700 was killed by SIGKILL"}]
-}"#;
-
-    #[test]
-    fn the_names_on_the_control_socket_stay() {
-        let status: Status = serde_json::from_str(SENT).expect("a status");
-        let [worker] = &status.workers[..] else {
-            panic!("{status:#?}");
-        };
-        assert_eq!((worker.id, worker.state), (7, WorkerState::Busy));
-        assert_eq!(worker.current.iter().flatten().count(), 1);
-        let sent: serde_json::Value = serde_json::from_str(SENT).expect("JSON");
-        let again = serde_json::to_value(&status).expect("JSON");
-        // Compared as texts, so that the order counts, too.
-        assert_eq!(again.to_string(), sent.to_string());
-    }
-
-    #[test]
-    fn requests_can_be_answered_or_not() {
-        use WorkerState::{Busy, Doomed, Idle, Leaving, Starting};
-        // The master, its workers, whether starts of workers fail, whether requests can be answered, and whether they are
-        // to be sent here.
-        let cases: &[(&str, &[WorkerState], bool, bool, bool)] = &[
-            ("serving", &[Idle], false, true, true),
-            ("reloading", &[Busy, Starting], false, true, true),
-            // The first request starts the first worker.
-            ("serving", &[], false, true, true),
-            ("serving", &[Starting], false, true, false),
-            ("serving", &[Doomed, Leaving], false, true, false),
-            // The other workers go on.
-            ("serving", &[Idle, Starting], true, true, true),
-            ("serving", &[], true, false, false),
-            (
-                "reloading",
-                &[Starting, Doomed, Leaving],
-                true,
-                false,
-                false,
-            ),
-            ("starting", &[Idle], false, false, false),
-            ("stopping", &[Idle], false, false, false),
-        ];
-        for (state, workers, fails, can, is_ready) in cases {
-            let worker = |state: &WorkerState| WorkerStatus {
-                state: *state,
-                ..WorkerStatus::default()
-            };
-            let status = Status {
-                state: (*state).to_owned(),
-                sockets: vec!["http://localhost/".to_owned()],
-                workers: workers.iter().map(worker).collect(),
-                back_off: fails.then(BackOff::default),
-                ..Status::default()
-            };
-            assert_eq!(status.can_answer(), *can, "{state} {workers:?} {fails}");
-            assert_eq!(status.is_ready(), *is_ready, "{state} {workers:?} {fails}");
-        }
-    }
-
-    #[test]
-    fn a_program_that_is_down_counts_where_it_is_what_is_supervised() {
-        let status = |sockets: &[&str], down: &[Option<&str>]| Status {
-            state: "serving".to_owned(),
-            sockets: sockets.iter().map(|&socket| socket.to_owned()).collect(),
-            programs: down
-                .iter()
-                .map(|down| ProgramStatus {
-                    down: down.map(str::to_owned),
-                    ..ProgramStatus::default()
-                })
-                .collect(),
-            ..Status::default()
-        };
-        let down = Some("it exited with status 1");
-        assert!(status(&["http://localhost/"], &[down]).can_answer());
-        assert!(status(&[], &[None, down]).can_answer());
-        assert!(!status(&[], &[down, None]).can_answer());
-    }
-
-    #[test]
-    fn a_missing_field_has_its_default_and_an_unknown_one_is_ignored() {
-        let status = |text| serde_json::from_str::<Status>(text).expect("a status");
-        assert_eq!(status("{}"), Status::default());
-        let newer = status(
-            r#"{"new": 1, "workers": [{"state": "dancing", "current": [{}]}], "back_off": {}, "failures": [{}]}"#,
-        );
-        let worker = WorkerStatus {
-            current: vec![Some(CurrentRequest::default())],
-            ..WorkerStatus::default()
-        };
-        assert_eq!(worker.state, WorkerState::Unknown);
-        assert_eq!(newer.workers, [worker]);
-        assert_eq!(newer.back_off, Some(BackOff::default()));
-        assert_eq!(newer.failures, [RecentFailure::default()]);
-    }
-}
+mod tests;

@@ -8,6 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use crate::interface::master_status::Status;
 use crate::interface::measurements::{Measurements, RefusedRequest};
 pub use blocks::{BlockSender, Blocks, Depot, Gone, Truncated};
@@ -38,26 +40,27 @@ pub trait Application: Send + Sync {
     /// it as far as it can.
     fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response>;
 
-    /// The application that it wraps or stands in front of. What is asked below is asked of that one, unless the wrapper knows
-    /// better: so none of it is lost in one that passes on what it need not know.
-    fn inner(&self) -> Option<&dyn Application> {
-        None
+    /// The applications that it wraps or stands in front of, each once. What is asked below is asked of all of them, unless
+    /// the wrapper knows better: so none of it is lost in one that passes on what it need not know.
+    fn inner(&self) -> Vec<&dyn Application> {
+        Vec::new()
     }
 
     /// Whether it may accept WebSockets, so that clients are to know that they can offer them (RFC 8441 §3).
     fn takes_web_sockets(&self) -> bool {
-        self.inner()
-            .is_some_and(<dyn Application>::takes_web_sockets)
+        let inner = self.inner();
+        inner.into_iter().any(<dyn Application>::takes_web_sockets)
     }
 
     /// Ends the processes of the application: accepts no more requests, answers those that it has, also in its queue, and
     /// lets each process leave when no request is left for it. Kills those that are not done after the time `within`.
     /// Returns when no process is left.
     fn stop(&self, within: Duration) -> Pending<'_, ()> {
-        match self.inner() {
-            Some(inner) => inner.stop(within),
-            None => Box::pin(std::future::ready(())),
-        }
+        let ends = self.inner().into_iter().map(|inner| inner.stop(within));
+        let all = join_all(ends);
+        Box::pin(async move {
+            all.await;
+        })
     }
 
     /// Asks what does not end by itself to end: WebSockets and responses that have begun, once they have had the time that
@@ -65,35 +68,37 @@ pub trait Application: Send + Sync {
     /// another version or process serves. Returns at once; what has not begun a response is not touched. The first call
     /// decides.
     fn drain(&self, returns: bool) {
-        if let Some(inner) = self.inner() {
+        for inner in self.inner() {
             inner.drain(returns);
         }
     }
 
     /// The state of the application. Answers at once, however busy it is.
     fn status(&self) -> Status {
-        let inner = self.inner();
-        inner.map(<dyn Application>::status).unwrap_or_default()
+        let status = self.inner().into_iter().map(<dyn Application>::status);
+        status.reduce(Status::beside).unwrap_or_default()
     }
 
     /// What was counted and measured of its requests.
     fn measurements(&self) -> Measurements {
-        let inner = self.inner();
-        inner
-            .map(<dyn Application>::measurements)
-            .unwrap_or_default()
+        let mut all = Measurements::default();
+        for inner in self.inner() {
+            all.add(&inner.measurements());
+        }
+        all
     }
 
     /// Tells of a request that the gateway has refused, so that it is counted. It has not reached the application.
     fn note_refused(&self, refused: RefusedRequest) {
-        if let Some(inner) = self.inner() {
+        // It is one request, whatever the number of applications.
+        if let Some(inner) = self.inner().first() {
             inner.note_refused(refused);
         }
     }
 
     /// Writes the stacks of the processes to the log, where they can be had. Returns at once.
     fn write_stacks(&self) {
-        if let Some(inner) = self.inner() {
+        for inner in self.inner() {
             inner.write_stacks();
         }
     }

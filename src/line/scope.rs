@@ -76,8 +76,11 @@ impl Scope {
                 .at(&place.source, place.span)
                 .with_hint_if(hint),
             Origin::Property(name) => self.configuration.complain(name, message, hint),
-            Origin::Element(name, word) => {
-                let mistake = self.configuration.complain_of_element(name, *word, message);
+            Origin::Element(name, _) | Origin::Route { property: name, .. } => {
+                let mistake = match origin.part() {
+                    Some(part) => self.configuration.complain_of_part(name, part, message),
+                    None => self.configuration.complain(name, message, None),
+                };
                 mistake.with_hint_if(hint)
             }
         }
@@ -88,7 +91,7 @@ impl Scope {
     pub fn folder(&self, origin: &Origin) -> PathBuf {
         let folder = origin
             .property()
-            .and_then(|name| self.configuration.folder(name, origin.element()));
+            .and_then(|name| self.configuration.folder(name, origin.part()));
         // If the current folder was removed, opening the path fails later and reports it.
         folder
             .or_else(|| current_folder::folder().map(Path::to_owned))
@@ -100,7 +103,7 @@ impl Scope {
     pub fn path(&self, word: &Word) -> PathBuf {
         match word.origin {
             Origin::CommandLine | Origin::Script | Origin::Place(_) => PathBuf::from(&word.exact),
-            Origin::Property(_) | Origin::Element(..) => {
+            Origin::Property(_) | Origin::Element(..) | Origin::Route { .. } => {
                 self.folder(&word.origin).join(&word.exact)
             }
         }
@@ -166,8 +169,10 @@ impl Scope {
         match origin {
             Origin::CommandLine | Origin::Script => "(the command line)".to_owned(),
             Origin::Place(place) => format!("{}:{}", place.source.name, place.line()),
-            Origin::Property(name) | Origin::Element(name, _) => {
-                let place = self.configuration.place(name, origin.element());
+            Origin::Property(name)
+            | Origin::Element(name, _)
+            | Origin::Route { property: name, .. } => {
+                let place = self.configuration.place(name, origin.part());
                 place.unwrap_or_else(|| DEFAULT.to_owned())
             }
         }

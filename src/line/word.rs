@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::config::Part;
 use crate::syntax::Place;
 
 /// Where a word was written.
@@ -20,6 +21,15 @@ pub enum Origin {
     Property(Arc<str>),
     /// In the value of this property: the word of its alias, or the element of its list, with this number, counted from 0.
     Element(Arc<str>, usize),
+    /// In the value of a property, which is `commands.Routes({…})`.
+    Route {
+        /// The property.
+        property: Arc<str>,
+        /// The route's key.
+        key: Arc<str>,
+        /// The number of its word, counted from 0.
+        word: Option<usize>,
+    },
 }
 
 impl Origin {
@@ -28,15 +38,18 @@ impl Origin {
     pub fn property(&self) -> Option<&str> {
         match self {
             Self::CommandLine | Self::Script | Self::Place(_) => None,
-            Self::Property(name) | Self::Element(name, _) => Some(name),
+            Self::Property(name) | Self::Element(name, _) | Self::Route { property: name, .. } => {
+                Some(name)
+            }
         }
     }
 
-    /// The number of the element of the property's value.
+    /// The part of the property's value.
     #[must_use]
-    pub fn element(&self) -> Option<usize> {
+    pub fn part(&self) -> Option<Part<'_>> {
         match self {
-            Self::Element(_, number) => Some(*number),
+            Self::Element(_, number) => Some(Part::Element(*number)),
+            Self::Route { key, word, .. } => Some(Part::Route { key, word: *word }),
             Self::CommandLine | Self::Script | Self::Place(_) | Self::Property(_) => None,
         }
     }

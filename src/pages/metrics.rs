@@ -4,13 +4,13 @@
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, prometheus_text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::process_usage::ProcessUsage;
 use super::snapshot::Snapshot;
-use crate::interface::master_status::{WorkerState, WorkerStatus};
+use crate::interface::master_status::{QueueStatus, Totals, WorkerState, WorkerStatus};
 use crate::interface::measurements::Distribution;
 
 /// The media type of what [`encode`] makes: version 0.0.4 of the text format, which every Prometheus reads.
@@ -35,6 +35,18 @@ enum Samples {
     Several(Vec<(Vec<String>, f64)>),
     /// Durations.
     Durations(Distribution),
+    /// Those of each application, if there are several: they have one more label, [`APPLICATION`].
+    Applications(Vec<(String, Samples)>),
+}
+
+/// The label that tells several applications apart. Its values are names that configuration files give.
+pub const APPLICATION: &str = "application";
+
+/// What is counted of one application.
+struct Application<'a> {
+    workers: Vec<&'a WorkerStatus>,
+    queue: &'a QueueStatus,
+    totals: &'a Totals,
 }
 
 /// A metric.
@@ -68,8 +80,34 @@ fn one(value: u64) -> Samples {
     Samples::One(Some(value as f64))
 }
 
+/// The values for each application, or for the only one.
+fn each(observed: &Observed, of: impl Fn(&Application<'_>) -> Samples) -> Samples {
+    let status = &observed.snapshot.status;
+    if status.applications.is_empty() {
+        return of(&Application {
+            workers: status.workers.iter().collect(),
+            queue: &status.queue,
+            totals: &status.totals,
+        });
+    }
+    let samples = status.applications.iter().map(|application| {
+        let name = &application.name;
+        let workers = status.workers.iter();
+        let is_its = |worker: &&WorkerStatus| worker.application.as_ref() == Some(name);
+        let samples = of(&Application {
+            workers: workers.filter(is_its).collect(),
+            queue: &application.queue,
+            totals: &application.totals,
+        });
+        (name.clone(), samples)
+    });
+    Samples::Applications(samples.collect())
+}
+
 fn sum(observed: &Observed, of: impl Fn(&WorkerStatus) -> u64) -> Samples {
-    one(observed.snapshot.status.workers.iter().map(of).sum())
+    each(observed, |it| {
+        one(it.workers.iter().map(|worker| of(worker)).sum())
+    })
 }
 
 /// Declares [`METRICS`]: a line for the name, the kind and the labels, a line for the help, and the values.
@@ -97,12 +135,20 @@ metrics! {
     "runner_http_request_duration_seconds" Histogram []
         "Time from the complete request to the head of its response, waiting for a worker included"
         |it| Samples::Durations(it.snapshot.measurements.durations.clone());
+    "runner_application_requests_total" Counter ["application"]
+        "Requests that each application was given, if there are several"
+        |it| {
+            let applications = it.snapshot.status.applications.iter();
+            Samples::Several(
+                applications.map(|one| (vec![one.name.clone()], one.totals.requests as f64)).collect(),
+            )
+        };
     "runner_requests_failed_total" Counter ["cause"]
         "Requests that runner answered for the application: 502 (its worker died), 503 (the queue was full, or they waited there for too long), 504 (it took too long)"
-        |it| {
-            let totals = &it.snapshot.status.totals;
+        |it| each(it, |one| {
+            let totals = one.totals;
             by([("502", totals.bad_gateway), ("503", totals.unavailable), ("504", totals.gateway_timeout)])
-        };
+        });
     "runner_http_connections" Gauge ["state"]
         "Open connections of clients, or of web servers: idle ones wait for a request"
         |it| {
@@ -117,10 +163,10 @@ metrics! {
         |it| sum(it, |worker| worker.web_sockets as u64);
     "runner_queue_requests" Gauge []
         "Requests that wait for a worker"
-        |it| one(it.snapshot.status.queue.length as u64);
+        |it| each(it, |its| one(its.queue.length as u64));
     "runner_queue_oldest_seconds" Gauge []
         "How long the first of these has waited"
-        |it| Samples::One(Some(it.snapshot.status.queue.oldest.unwrap_or(0.0)));
+        |it| each(it, |its| Samples::One(Some(its.queue.oldest.unwrap_or(0.0))));
     "runner_queue_wait_seconds" Histogram []
         "Time that requests waited for a worker; requests that a worker was free for are not among them"
         |it| Samples::Durations(it.snapshot.measurements.queue_waits.clone());
@@ -129,14 +175,14 @@ metrics! {
         |it| one(it.snapshot.status.delivering as u64);
     "runner_workers" Gauge ["state"]
         "Worker processes by state"
-        |it| {
+        |it| each(it, |one| {
             let count = |state| {
-                let workers = it.snapshot.status.workers.iter();
+                let workers = one.workers.iter();
                 workers.filter(|worker| worker.state == state).count() as u64
             };
             use WorkerState::{Busy, Doomed, Idle, Leaving, Starting};
             by([Starting, Idle, Busy, Doomed, Leaving].map(|state| (state.as_str(), count(state))))
-        };
+        });
     "runner_worker_requests_in_flight" Gauge []
         "Requests that workers have to answer"
         |it| sum(it, |worker| worker.in_flight as u64);
@@ -145,16 +191,13 @@ metrics! {
         |it| sum(it, |worker| worker.rss.unwrap_or(0));
     "runner_worker_event_loop_lag_seconds" Gauge []
         "How late the latest event loop of a worker is (ASGI)"
-        |it| {
-            let lags = it.snapshot.status.workers.iter().filter_map(|worker| worker.lag);
+        |it| each(it, |one| {
+            let lags = one.workers.iter().filter_map(|worker| worker.lag);
             Samples::One(lags.reduce(f64::max))
-        };
+        });
     "runner_worker_exits_total" Counter ["cause"]
         "Workers that died without being told to end, and workers that were replaced because of their age, size or number of requests"
-        |it| {
-            let totals = &it.snapshot.status.totals;
-            by([("died", totals.deaths), ("recycled", totals.recycled)])
-        };
+        |it| each(it, |one| by([("died", one.totals.deaths), ("recycled", one.totals.recycled)]));
     "runner_programs" Gauge ["state"]
         "Programs that are kept running, by whether they work"
         |it| {
@@ -240,6 +283,23 @@ impl Metric {
             MetricKind::Histogram => MetricType::Histogram,
         };
         let mut encoder = encoder.encode_descriptor(name, self.help, None, kind)?;
+        match samples {
+            Samples::Applications(applications) => {
+                for (name, samples) in applications {
+                    self.encode_samples(samples, Some(name), &mut encoder)?;
+                }
+                Ok(())
+            }
+            samples => self.encode_samples(samples, None, &mut encoder),
+        }
+    }
+
+    fn encode_samples(
+        &self,
+        samples: Samples,
+        application: Option<String>,
+        encoder: &mut MetricEncoder<'_>,
+    ) -> fmt::Result {
         let values = match samples {
             Samples::One(value) => value.map(|value| (Vec::new(), value)).into_iter().collect(),
             Samples::Several(values) => values,
@@ -248,10 +308,13 @@ impl Metric {
                 let (sum, count) = (durations.sum(), durations.count());
                 return encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None);
             }
+            // An application has none in it.
+            Samples::Applications(_) => Vec::new(),
         };
         for (labels, value) in values {
             let names = self.labels.iter().copied();
-            let labels: Vec<(&str, String)> = names.zip(labels).collect();
+            let mut labels: Vec<(&str, String)> = names.zip(labels).collect();
+            labels.extend(application.iter().map(|name| (APPLICATION, name.clone())));
             let mut encoder = encoder.encode_family(&labels)?;
             match self.kind {
                 MetricKind::Counter => {
@@ -270,7 +333,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::interface::master_status::{Status, Totals};
+    use crate::interface::master_status::Status;
     use crate::interface::measurements::MethodName;
 
     fn text() -> String {

@@ -54,6 +54,7 @@ mod tests {
         status.failures = vec![RecentFailure {
             at: 0.0,
             what: hostile.to_owned(),
+            ..RecentFailure::default()
         }];
         status.programs = vec![ProgramStatus {
             command: hostile.to_owned(),

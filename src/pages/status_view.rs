@@ -4,7 +4,9 @@
 use serde::Serialize;
 
 use crate::interface::amounts::{short, significant, size, time};
-use crate::interface::master_status::{ProgramStatus, Status, Totals, WorkerState, WorkerStatus};
+use crate::interface::master_status::{
+    ApplicationStatus, ProgramStatus, Status, Totals, WorkerState, WorkerStatus,
+};
 
 /// A request that has taken this many seconds is pointed out.
 const SLOW: f64 = 10.0;
@@ -31,6 +33,8 @@ pub(super) struct StatusView {
     /// Workers have event loops.
     loops: bool,
     workers: Vec<WorkerCard>,
+    /// The applications, if there are several.
+    applications: Vec<ApplicationLine>,
     programs: Vec<ProgramLine>,
     totals: Vec<String>,
     failures: Vec<FailureLine>,
@@ -44,7 +48,16 @@ struct Figure {
 }
 
 #[derive(Debug, Serialize)]
+struct ApplicationLine {
+    level: Wellness,
+    name: String,
+    about: String,
+}
+
+#[derive(Debug, Serialize)]
 struct WorkerCard {
+    /// The name of its application, if there are several.
+    application: Option<String>,
     level: Wellness,
     state: &'static str,
     pid: String,
@@ -100,6 +113,7 @@ pub(super) fn view(status: &Status, now: f64) -> StatusView {
         figures: figures(status),
         loops: status.workers.iter().any(|worker| worker.lag.is_some()),
         workers: status.workers.iter().map(worker).collect(),
+        applications: status.applications.iter().map(application).collect(),
         programs: status.programs.iter().map(program).collect(),
         totals: totals(status, now),
         failures: status
@@ -108,7 +122,10 @@ pub(super) fn view(status: &Status, now: f64) -> StatusView {
             .rev()
             .map(|failure| FailureLine {
                 age: time(now - failure.at),
-                what: failure.what.clone(),
+                what: match &failure.application {
+                    Some(name) => format!("{name}: {}", failure.what),
+                    None => failure.what.clone(),
+                },
             })
             .collect(),
     }
@@ -246,6 +263,7 @@ fn worker(worker: &WorkerStatus) -> WorkerCard {
         WorkerState::Idle | WorkerState::Busy => Wellness::Ok,
     };
     WorkerCard {
+        application: worker.application.clone(),
         level,
         state: worker.state.as_str(),
         pid: worker.pid.map_or("-".to_owned(), |pid| pid.to_string()),
@@ -256,6 +274,36 @@ fn worker(worker: &WorkerStatus) -> WorkerCard {
         web_sockets: worker.web_sockets,
         lag: worker.lag.map_or("-".to_owned(), short),
         requests,
+    }
+}
+
+fn application(application: &ApplicationStatus) -> ApplicationLine {
+    let ApplicationStatus {
+        name,
+        queue,
+        totals,
+        back_off,
+    } = application;
+    let mut about = match totals.requests {
+        1 => "1 request".to_owned(),
+        count => format!("{count} requests"),
+    };
+    let failed = totals.bad_gateway + totals.unavailable + totals.gateway_timeout;
+    for (count, what) in [(failed, "not answered"), (queue.length as u64, "waiting")] {
+        if count > 0 {
+            about = format!("{about}, {count} {what}");
+        }
+    }
+    if back_off.is_some() {
+        about += ", workers die before their first answers";
+    }
+    ApplicationLine {
+        level: match back_off {
+            Some(_) => Wellness::Bad,
+            None => Wellness::Ok,
+        },
+        name: name.clone(),
+        about,
     }
 }
 
@@ -338,116 +386,4 @@ fn totals(status: &Status, now: f64) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::interface::master_status::{BackOff, CurrentRequest, LastReload, QueueStatus};
-
-    fn serving() -> Status {
-        Status {
-            state: "serving".to_owned(),
-            sockets: vec!["http://localhost/".to_owned()],
-            workers: vec![WorkerStatus {
-                state: WorkerState::Idle,
-                ..WorkerStatus::default()
-            }],
-            ..Status::default()
-        }
-    }
-
-    fn said(status: &Status) -> (Wellness, &'static str, Vec<String>) {
-        let view = view(status, 100.0);
-        (view.level, view.verdict, view.troubles)
-    }
-
-    #[test]
-    fn the_first_word_is_whether_it_is_well() {
-        assert_eq!(said(&serving()), (Wellness::Ok, "Well", Vec::new()));
-        let with = |change: fn(&mut Status)| {
-            let mut status = serving();
-            change(&mut status);
-            let (level, verdict, troubles) = said(&status);
-            (level, verdict, troubles.concat())
-        };
-        type StatusChange = fn(&mut Status);
-        let cases: [(StatusChange, Wellness, &str, &str); 8] = [
-            (
-                |it| it.state = "starting".into(),
-                Wellness::Bad,
-                "Starting",
-                "",
-            ),
-            (
-                |it| it.state = "stopping".into(),
-                Wellness::Bad,
-                "Stopping",
-                "",
-            ),
-            (
-                |it| {
-                    it.workers.clear();
-                    it.back_off = Some(BackOff {
-                        until: 130.0,
-                        early_deaths: 4,
-                    });
-                },
-                Wellness::Bad,
-                "Cannot answer requests",
-                "The last 4 workers died before their first answers; next attempt in 30 s.",
-            ),
-            (
-                |it| it.workers[0].state = WorkerState::Starting,
-                Wellness::Bad,
-                "No worker is ready",
-                "",
-            ),
-            (
-                |it| it.state = "reloading".into(),
-                Wellness::Ok,
-                "Well, reloading",
-                "",
-            ),
-            (
-                |it| {
-                    it.queue = QueueStatus {
-                        length: 3,
-                        oldest: Some(12.0),
-                    }
-                },
-                Wellness::Warn,
-                "Works, with troubles",
-                "3 requests wait for a worker, the first for 12 s.",
-            ),
-            (
-                |it| {
-                    it.reloads.last = Some(LastReload {
-                        at: 40.0,
-                        failure: Some("error: no module `shop`".to_owned()),
-                    });
-                },
-                Wellness::Warn,
-                "Works, with troubles",
-                "The last reload, 1 m 00 s ago, failed: no module `shop`",
-            ),
-            (
-                |it| {
-                    it.workers[0].current = vec![Some(CurrentRequest {
-                        age: 45.0,
-                        ..CurrentRequest::default()
-                    })];
-                },
-                Wellness::Warn,
-                "Works, with troubles",
-                "A request has been running for 45 s.",
-            ),
-        ];
-        for (change, level, verdict, troubles) in cases {
-            assert_eq!(with(change), (level, verdict, troubles.to_owned()));
-        }
-    }
-
-    #[test]
-    fn a_server_that_listens_nowhere_has_no_figures() {
-        let view = view(&Status::default(), 0.0);
-        assert!(view.figures.is_empty() && view.workers.is_empty());
-    }
-}
+mod tests;

@@ -94,9 +94,10 @@ fn is_replaced_by_passed(socket: &SocketUrl, origin: &Origin) -> bool {
     match (socket, origin) {
         (_, Origin::CommandLine | Origin::Script | Origin::Place(_))
         | (SocketUrl::Descriptor(_) | SocketUrl::Passed(_), _) => false,
-        (SocketUrl::Tcp { .. } | SocketUrl::Unix(_), Origin::Property(_) | Origin::Element(..)) => {
-            true
-        }
+        (
+            SocketUrl::Tcp { .. } | SocketUrl::Unix(_),
+            Origin::Property(_) | Origin::Element(..) | Origin::Route { .. },
+        ) => true,
     }
 }
 

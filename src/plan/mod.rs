@@ -18,7 +18,7 @@ use crate::line::word::Origin;
 use crate::log::{AccessDestination, LineForm, LineStyle};
 use crate::own_file::folder_of;
 use crate::permission;
-use crate::plan::application::Recipe;
+use crate::plan::application::recipe::Recipe;
 use crate::plan::development::{Development, ReloadMode};
 use crate::plan::gateway::{Audience, Endpoint, Gateway, Protocol};
 use crate::plan::seating::Seating;

@@ -10,7 +10,7 @@ use crate::line::scope::Scope;
 use crate::log::LineForm;
 use crate::plan::LogSurroundings;
 use crate::plan::application::ApplicationName;
-use crate::plan::application::Recipe;
+use crate::plan::application::recipe::Recipe;
 use crate::plan::gateway_options;
 use crate::plan::temporary::Temporary;
 use crate::plan::user::identity;

@@ -15,7 +15,7 @@ use crate::log;
 use crate::pages::Snapshot;
 use crate::panics;
 use crate::plan::Plan;
-use crate::plan::application::Readiness;
+use crate::plan::application::start::Readiness;
 use crate::plan::gateway::Audience;
 use crate::plan::seating::Seating;
 use crate::server::claim::{self, Claimed};

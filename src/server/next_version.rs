@@ -13,7 +13,7 @@ use crate::current_folder;
 use crate::gateway::socket::listener::Listener;
 use crate::line::failure::Failure;
 use crate::plan::Plan;
-use crate::plan::application::Readiness;
+use crate::plan::application::start::Readiness;
 use crate::plan::seating::Seating;
 use crate::server::events::signals::Signals;
 use crate::server::running::{self, Running, Version};

@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::gateway::cgi;
 use crate::line::failure::Failure;
-use crate::plan::application::Readiness;
+use crate::plan::application::start::Readiness;
 use crate::plan::one_request::OneRequest;
 use crate::server::events::signals::outlive_full_files;
 

@@ -22,7 +22,7 @@ use crate::interface::measurements::Measurements;
 use crate::line::failure::Failure;
 use crate::log;
 use crate::plan::Plan;
-use crate::plan::application::Readiness;
+use crate::plan::application::start::Readiness;
 use crate::plan::gateway::Audience;
 use crate::server::browser;
 use crate::server::claim::{Neighbour, Neighbours};

@@ -42,6 +42,7 @@ impl UpstreamFailures {
         latest.push_back(RecentFailure {
             at: moment(SystemTime::now()),
             what,
+            ..RecentFailure::default()
         });
     }
 

@@ -76,12 +76,15 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts the workers. Returns when the first of them is ready or, where the least number is 0, when the application
-    /// is imported.
-    ///
-    /// # Errors
-    /// If Python cannot be run, or the application cannot be imported; no process is left then.
-    pub async fn start(options: WorkerOptions) -> anyhow::Result<Self> {
+    /// Begins to start the workers. They accept requests, and can be stopped, at once. The future returns when the first of
+    /// them is ready or, where the least number is 0, when the application is imported. Its error is that Python cannot be
+    /// run, or the application cannot be imported; no process is left then.
+    pub fn begin(
+        options: WorkerOptions,
+    ) -> (
+        Self,
+        impl Future<Output = anyhow::Result<()>> + Send + use<>,
+    ) {
         let (events, inbox) = mpsc::unbounded_channel();
         let written = Arc::new(Notify::new());
         let loop_limits = options.loop_limits();
@@ -110,12 +113,17 @@ impl Workers {
             )),
             AbortOnDropHandle::new(again("the clock", &hub, tick)),
         ];
-        staff::start(Arc::clone(&hub), options, inbox).await?;
-        Ok(Self {
+        let started = staff::begin(Arc::clone(&hub), options, inbox);
+        let workers = Self {
             hub,
             pending,
             _tasks: tasks,
-        })
+        };
+        let started = async move {
+            let never = |_| Err(anyhow::anyhow!("no worker could be started"));
+            started.await.unwrap_or_else(never)
+        };
+        (workers, started)
     }
 
     /// Accepts a request. The future, which is small since some thousand of them may wait, is the answer.

@@ -69,6 +69,7 @@ impl Roster {
         self.failures.push_back(RecentFailure {
             at: moment(SystemTime::now()),
             what: what.chars().take(LONGEST).collect(),
+            ..RecentFailure::default()
         });
     }
 
@@ -87,6 +88,7 @@ impl Roster {
         let workers = self.entries.iter().map(|entry| {
             let worker = pool.workers.all.get(&entry.id);
             WorkerStatus {
+                application: None,
                 id: entry.id,
                 pid: entry.pid,
                 state: state(entry, worker),

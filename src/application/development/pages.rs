@@ -159,7 +159,7 @@ impl Application for DevelopmentPages {
         })
     }
 
-    fn inner(&self) -> Option<&dyn Application> {
-        Some(&*self.application)
+    fn inner(&self) -> Vec<&dyn Application> {
+        vec![&*self.application]
     }
 }

@@ -27,10 +27,10 @@ use crate::application::files::beneath::{DiskWait, Root};
 use crate::application::files::open_file::{OpenFile, PathContent};
 use crate::application::files::wanted_path::WantedPath;
 use crate::application::own_page::prefers_html;
+use crate::application::routes::slash_redirect::with_slash;
 use crate::interface::body_file::on_disk;
 use crate::interface::{Application, Pending, Request, Response};
 use crate::log::LogKind;
-use crate::protocol::cgi::path_info::split_query;
 use crate::protocol::content_coding::{self, ContentCoding};
 
 /// How the files of a folder are served.
@@ -146,7 +146,7 @@ impl Files {
                 }
                 file_response::of(&request, &path, open, coding, headers).await
             }
-            Ok(FileFinding::Folder) => with_slash(&request.target),
+            Ok(FileFinding::Folder) => with_slash(&request.target, StatusCode::MOVED_PERMANENTLY),
             Ok(FileFinding::Listing(page)) => folder_page::response(page),
             Ok(FileFinding::Missing) => self.missing(request).await,
             Err(error) => self.failed(&request, error),
@@ -326,31 +326,13 @@ fn not_allowed() -> Response {
     response
 }
 
-/// Sends a client from the name of a folder to the folder, so that relative links in its index lead to what is in it. The
-/// location is relative itself: it holds whatever a proxy puts in front of the path, and leads to no other host.
-fn with_slash(target: &[u8]) -> Response {
-    let (path, query) = split_query(target);
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    let mut location = [b"./", name, b"/"].concat();
-    if path.len() < target.len() {
-        location.push(b'?');
-        location.extend_from_slice(query);
-    }
-    let mut response = Response::plain(StatusCode::MOVED_PERMANENTLY);
-    match HeaderValue::from_bytes(&location) {
-        Ok(location) => response.headers.insert(header::LOCATION, location),
-        Err(_) => return Response::plain(StatusCode::NOT_FOUND),
-    };
-    response
-}
-
 impl Application for Files {
     fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
         Box::pin(async move { self.answer(request).await })
     }
 
-    fn inner(&self) -> Option<&dyn Application> {
-        self.fallback.as_deref()
+    fn inner(&self) -> Vec<&dyn Application> {
+        self.fallback.as_deref().into_iter().collect()
     }
 }
 

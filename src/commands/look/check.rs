@@ -18,7 +18,7 @@ use crate::graph::first_line;
 use crate::graph::node::{Branch, Job, Node, Served};
 use crate::graph::report::print;
 use crate::graph::resolve;
-use crate::graph::shortcuts::{self, SHORTCUTS};
+use crate::graph::shortcuts;
 use crate::line::failure::Failure;
 use crate::line::run_file;
 use crate::line::scope::Scope;
@@ -382,7 +382,7 @@ fn shortcut(
     name: &str,
     complete: bool,
 ) -> Result<Option<Served>, Vec<Diagnostic>> {
-    let property = format!("{SHORTCUTS}{name}");
+    let property = shortcuts::property(&scope.configuration, name);
     // A name that is switched off has no problems; those of its value are known already.
     let Ok(Some(_)) = scope.get(&property) else {
         return Ok(None);
@@ -399,24 +399,19 @@ fn shortcut(
         return Err(unresolved(scope, &property, failure));
     }
     // It may name an application, for others to name: `serve NAME`, `files FOLDER --fallback NAME`.
-    let entry = resolve::built_in(commands, scope, line());
-    let is_command = |entry: &Entry| matches!(entry.kind, EntryKind::Command { .. });
-    let resolve = || match entry {
-        Ok(entry) if !is_command(entry) => {
-            resolve::application(commands, scope, line(), Options::BeforeDashes).map(
-                |(application, _)| {
-                    Some(Served {
-                        scope: scope.clone(),
-                        application,
-                        arguments: Vec::new(),
-                        is_behind_web_server: false,
-                    })
-                },
-            )
-        }
-        Ok(_) | Err(_) => {
-            resolve::command(commands, scope.clone(), line()).map(|node| node.served())
-        }
+    let is_application = resolve::is_application(commands, scope, line());
+    let resolve = || match is_application {
+        true => resolve::application(commands, scope, line(), Options::BeforeDashes).map(
+            |(application, _)| {
+                Some(Served {
+                    scope: scope.clone(),
+                    application,
+                    arguments: Vec::new(),
+                    is_behind_web_server: false,
+                })
+            },
+        ),
+        false => resolve::command(commands, scope.clone(), line()).map(|node| node.served()),
     };
     match complete.then(resolve) {
         // The user can type the missing words after the name.

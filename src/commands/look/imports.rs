@@ -19,15 +19,16 @@ pub struct Imports {
 impl Imports {
     /// Adds an application.
     pub fn add(&mut self, served: &Served) {
-        if let Some(
-            application @ ApplicationName::Python {
+        for application in served.application.python() {
+            let ApplicationName::Python {
                 interface,
                 target,
                 origin,
                 ..
-            },
-        ) = served.application.python()
-        {
+            } = application
+            else {
+                continue;
+            };
             let folders = served.scope.search_path(origin);
             let python = served.scope.configuration.text("runner.python");
             let modules = served.scope.configuration.texts("runner.workers.imports");

@@ -37,7 +37,7 @@ impl Redactor {
             return self.learn(value);
         }
         match value {
-            Value::Dict(table) => {
+            Value::Dict(table) | Value::Routes(table) => {
                 for (key, value) in table.entries() {
                     self.learn_within(key.as_str(), value);
                 }
@@ -77,7 +77,7 @@ impl Redactor {
     fn learn(&mut self, value: &Value) {
         match value {
             Value::Bytes(bytes) => self.learn_text(&String::from_utf8_lossy(bytes)),
-            Value::Dict(table) => {
+            Value::Dict(table) | Value::Routes(table) => {
                 let values = table.entries().iter().map(|(_, value)| value);
                 values.for_each(|value| self.learn(value));
             }
@@ -139,6 +139,7 @@ impl Redactor {
             Value::Tuple(items) => several(items).map(Value::Tuple),
             Value::Set(table) => self.table(table).map(Value::Set),
             Value::Dict(table) => self.table(table).map(Value::Dict),
+            Value::Routes(table) => self.table(table).map(Value::Routes),
             Value::Iterator(_, items) => return whole(Value::List(items.clone())),
             Value::View(_, table) => return whole(Value::Dict(Arc::clone(table))),
             other if self.hides(&other.repr()) => return Value::text(HIDDEN),

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use crate::commands::text_table::aligned;
 use crate::interface::amounts::{short, significant, size, time};
 use crate::interface::master_status::{
-    ConnectionCounts, CurrentRequest, LastMinute, ProgramStatus, RecentFailure, Status, Totals,
-    WorkerState, WorkerStatus,
+    ApplicationStatus, BackOff, ConnectionCounts, CurrentRequest, LastMinute, ProgramStatus,
+    RecentFailure, Status, Totals, WorkerState, WorkerStatus,
 };
 
 /// The most failures that are shown.
@@ -66,17 +66,9 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
             "responses are on their way to their clients",
         ));
     }
-    if let Some(back_off) = &status.back_off {
-        let what = match back_off.early_deaths {
-            1 => "the last worker died before its first answer".to_owned(),
-            count => format!("the last {count} workers died before their first answers"),
-        };
-        let when = match back_off.until - now {
-            left if left > 0.0 => format!("next attempt in {}", time(left)),
-            _ => "trying again".to_owned(),
-        };
-        lines.push(format!("{what}; {when}"));
-    }
+    let is_one = status.applications.is_empty();
+    let back_off = status.back_off.iter().filter(|_| is_one);
+    lines.extend(back_off.map(|one| delayed(one, now)));
     let mut section = |heading: &str, rows: Vec<String>| {
         if !rows.is_empty() {
             lines.push(String::new());
@@ -84,7 +76,15 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
             lines.extend(rows);
         }
     };
-    section("", table(&status.workers));
+    if is_one {
+        section("", table(&status.workers));
+    }
+    for application in &status.applications {
+        section(
+            &plain(&application.name),
+            one_of_several(application, status, now),
+        );
+    }
     section("programs", status.programs.iter().map(kept).collect());
     let traffic = traffic(&status.last_minute);
     // A server that listens nowhere gets no requests.
@@ -98,6 +98,35 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     );
     let width = width.unwrap_or(WIDTH).max(20);
     lines.iter().map(|line| cut(line, width) + "\n").collect()
+}
+
+/// Why no worker is started at the moment.
+fn delayed(back_off: &BackOff, now: f64) -> String {
+    let what = match back_off.early_deaths {
+        1 => "the last worker died before its first answer".to_owned(),
+        count => format!("the last {count} workers died before their first answers"),
+    };
+    let when = match back_off.until - now {
+        left if left > 0.0 => format!("next attempt in {}", time(left)),
+        _ => "trying again".to_owned(),
+    };
+    format!("{what}; {when}")
+}
+
+/// One of several applications: its workers, its queue and its totals.
+fn one_of_several(application: &ApplicationStatus, status: &Status, now: f64) -> Vec<String> {
+    let is_its = |worker: &&WorkerStatus| worker.application.as_ref() == Some(&application.name);
+    let own = Status {
+        workers: status.workers.iter().filter(is_its).cloned().collect(),
+        queue: application.queue.clone(),
+        ..Status::default()
+    };
+    let mut lines = vec![crowd(&own)];
+    let back_off = application.back_off.iter();
+    lines.extend(back_off.map(|one| delayed(one, now)));
+    lines.extend(table(&own.workers));
+    lines.push(totals(&application.totals));
+    lines
 }
 
 /// The workers by state, and the requests that wait for one.
@@ -185,7 +214,9 @@ fn kept(program: &ProgramStatus) -> String {
 
 fn failed(failure: &RecentFailure, now: f64) -> String {
     let first = failure.what.lines().next().unwrap_or_default();
-    format!("{:>9} ago  {}", time(now - failure.at), plain(first))
+    let name = failure.application.as_ref();
+    let name = name.map_or(String::new(), |name| format!("{}: ", plain(name)));
+    format!("{:>9} ago  {name}{}", time(now - failure.at), plain(first))
 }
 
 /// One line for each worker, and one for each further request that it works on.
@@ -258,234 +289,4 @@ fn counted(count: u64, one: &str, many: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::interface::master_status::{BackOff, QueueStatus};
-
-    fn worker(pid: i32, state: WorkerState, current: Vec<Option<CurrentRequest>>) -> WorkerStatus {
-        WorkerStatus {
-            pid: Some(pid),
-            state,
-            age: 7500.0,
-            requests: 12_345,
-            rss: Some(24_536_678),
-            current,
-            ..WorkerStatus::default()
-        }
-    }
-
-    fn on(method: &str, path: &str, age: f64) -> Option<CurrentRequest> {
-        Some(CurrentRequest {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            age,
-        })
-    }
-
-    #[test]
-    fn a_busy_server() {
-        let status = Status {
-            version: "1.2".to_owned(),
-            pid: 4711,
-            state: "serving".to_owned(),
-            uptime: 93_784.0,
-            sockets: vec!["http://localhost:8000/".to_owned()],
-            workers: vec![
-                worker(4712, WorkerState::Idle, vec![None, None]),
-                worker(
-                    4713,
-                    WorkerState::Busy,
-                    vec![
-                        on("GET", "/slow", 12.34),
-                        None,
-                        on("POST", "/a\u{1b}b", 0.02),
-                    ],
-                ),
-                WorkerStatus {
-                    state: WorkerState::Starting,
-                    age: 0.4,
-                    ..WorkerStatus::default()
-                },
-            ],
-            connections: ConnectionCounts {
-                open: 17,
-                idle: 3,
-                most: 10_000,
-            },
-            queue: QueueStatus {
-                length: 12,
-                oldest: Some(1.25),
-            },
-            delivering: 3,
-            totals: Totals {
-                requests: 24_690,
-                bad_gateway: 1,
-                deaths: 1,
-                recycled: 3,
-                ..Totals::default()
-            },
-            last_minute: LastMinute {
-                requests: 24_000,
-                rate: 412.5,
-                p50: Some(0.000_85),
-                p99: Some(0.0121),
-            },
-            failures: vec![RecentFailure {
-                at: 880.0,
-                what: "worker 4700 was killed by SIGKILL\nand more".to_owned(),
-            }],
-            ..Status::default()
-        };
-        let expected = "\
-runner 1.2, process 4711, serving for 1 d 02 h
-  http://localhost:8000/
-
-3 workers: 1 busy, 1 idle, 1 starting; 12 requests wait for a worker, the first for 1.2 s
-17 connections of at most 10000, 3 idle
-3 responses are on their way to their clients
-
- PID  STATE         AGE  REQUESTS    MEMORY    FOR  REQUEST
-4712  idle      2 h 05 m     12345  23.4 MiB
-4713  busy      2 h 05 m     12345  23.4 MiB   12 s  GET /slow
-                                              0.0 s  POST /a\u{fffd}b
-   -  starting     0.4 s         0         -
-
-last minute: 412 requests/s, p50 0.85 ms, p99 12 ms
-24690 requests so far, 1 answered 502; 1 worker died; 3 workers recycled
-
-last failures
- 2 m 00 s ago  worker 4700 was killed by SIGKILL
-";
-        let found = text(&status, 1000.0, None);
-        assert_eq!(
-            found.replace("        AGE", "       AGE"),
-            expected,
-            "{found}"
-        );
-    }
-
-    #[test]
-    fn event_loops_have_columns_of_their_own() {
-        let status = Status {
-            workers: vec![
-                WorkerStatus {
-                    in_flight: 12,
-                    web_sockets: 340,
-                    lag: Some(0.0125),
-                    ..worker(4713, WorkerState::Busy, vec![on("GET", "/slow", 12.34)])
-                },
-                worker(4714, WorkerState::Starting, vec![None]),
-            ],
-            ..Status::default()
-        };
-        let found = text(&status, 0.0, None);
-        let lines: Vec<Vec<&str>> = found
-            .lines()
-            .map(|line| line.split_whitespace().collect())
-            .collect();
-        let has = |line: &str| {
-            let words: Vec<&str> = line.split(' ').collect();
-            assert!(lines.contains(&words), "{line}: {found}");
-        };
-        has("PID STATE AGE REQUESTS IN FLIGHT WEBSOCKETS LAG MEMORY FOR REQUEST");
-        has("4713 busy 2 h 05 m 12345 12 340 12 ms 23.4 MiB 12 s GET /slow");
-        has("4714 starting 2 h 05 m 12345 0 0 - 23.4 MiB");
-    }
-
-    #[test]
-    fn what_it_does_is_not_as_old_as_itself() {
-        let fails = || Some(BackOff::default());
-        for (state, back_off, said) in [
-            ("serving", None, "serving for 1 m 01 s\n"),
-            ("reloading", None, "reloading, started 1 m 01 s ago\n"),
-            ("stopping", fails(), "stopping, started 1 m 01 s ago\n"),
-            (
-                "serving",
-                fails(),
-                "serving for 1 m 01 s, but cannot answer requests\n",
-            ),
-            (
-                "reloading",
-                fails(),
-                "reloading, started 1 m 01 s ago, but cannot answer requests\n",
-            ),
-        ] {
-            let status = Status {
-                state: state.to_owned(),
-                uptime: 61.0,
-                back_off,
-                ..Status::default()
-            };
-            let found = text(&status, 100.0, None);
-            assert!(found.contains(said), "{found}");
-        }
-    }
-
-    #[test]
-    fn an_application_without_processes_and_one_in_trouble() {
-        let found = text(&Status::default(), 0.0, None);
-        assert!(found.contains("no worker processes; no request waits\n\n0 requests so far\n"));
-        let back_off = |early_deaths, until| Status {
-            back_off: Some(BackOff {
-                until,
-                early_deaths,
-            }),
-            ..Status::default()
-        };
-        for (count, until, said) in [
-            (
-                4,
-                130.0,
-                "the last 4 workers died before their first answers; next attempt in 30 s\n",
-            ),
-            (
-                1,
-                90.0,
-                "the last worker died before its first answer; trying again\n",
-            ),
-        ] {
-            let found = text(&back_off(count, until), 100.0, None);
-            assert!(found.contains(said), "{found}");
-        }
-    }
-
-    #[test]
-    fn programs_beside_it() {
-        let program = |pid, age, wait, early_ends| ProgramStatus {
-            command: "./worker --mail".to_owned(),
-            state: "starting".to_owned(),
-            pid,
-            age,
-            wait,
-            early_ends,
-            down: None,
-        };
-        let status = Status {
-            programs: vec![
-                program(Some(7), Some(61.0), None, 0),
-                program(None, None, Some(4.0), 3),
-                program(None, None, None, 0),
-            ],
-            ..Status::default()
-        };
-        let found = text(&status, 100.0, None);
-        let expected = "
-programs
-  ./worker --mail: process 7, for 1 m 01 s
-  ./worker --mail: ended soon after its start, 3 times in a row; next attempt in 4.0 s
-  ./worker --mail: starting
-";
-        assert!(found.contains(expected), "{found}");
-    }
-
-    #[test]
-    fn lines_end_where_the_terminal_does() {
-        let status = Status {
-            sockets: vec!["é".repeat(100)],
-            ..Status::default()
-        };
-        let found = text(&status, 0.0, Some(40));
-        assert!(found.lines().all(|line| line.chars().count() <= 40));
-        assert!(found.contains(&format!("  {}…\n", "é".repeat(37))));
-    }
-}
+mod tests;

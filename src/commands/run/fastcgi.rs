@@ -12,7 +12,7 @@ use crate::line::word::Origin;
 use crate::plan::Plan;
 use crate::plan::address::{take_socket_url, unless_passed};
 use crate::plan::application::ApplicationName;
-use crate::plan::application::Recipe;
+use crate::plan::application::recipe::Recipe;
 use crate::plan::gateway::{Audience, Gateway};
 use crate::plan::gateway_options;
 use crate::supervisor::supervision::Supervision;

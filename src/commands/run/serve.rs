@@ -17,7 +17,7 @@ use crate::plan::address::{
     PlacedUrl, configured_urls, override_url, parse_port, take_urls, unless_passed,
 };
 use crate::plan::application::ApplicationName;
-use crate::plan::application::Recipe;
+use crate::plan::application::recipe::Recipe;
 use crate::plan::development::{Development, ReloadMode};
 use crate::plan::gateway::{Audience, Gateway};
 use crate::plan::gateway_options;

@@ -14,7 +14,7 @@ use crate::line::scope::{RunFile, Scope};
 use crate::line::target::SCHEME;
 use crate::line::word::{Line, Origin, Word};
 use crate::plan::Plan;
-use crate::plan::application::Recipe;
+use crate::plan::application::recipe::Recipe;
 use crate::plan::gateway::{Audience, Gateway};
 use crate::plan::gateway_options;
 use crate::plan::supervised::{command, program, program_origin, supervision};
@@ -304,7 +304,7 @@ fn alone(
         Vec::new(),
         Gateway::Http(options),
         Audience::Nobody,
-        Recipe::Demo,
+        Recipe::demo(),
         Some(&supervision),
     )
 }

@@ -94,6 +94,7 @@ fn methods_of(value: &Value) -> Vec<&'static str> {
         | Value::View(..)
         | Value::Iterator(..)
         | Value::Alias(_)
+        | Value::Routes(_)
         | Value::Import(_)
         | Value::Link(_)
         | Value::Module(_)

@@ -85,7 +85,9 @@ fn holds_function(evaluator: &mut Evaluator<'_>, value: &Value) -> Result<bool> 
                 }
             }
         }
-        Value::Set(table) | Value::Dict(table) => return table_holds(evaluator, table),
+        Value::Set(table) | Value::Dict(table) | Value::Routes(table) => {
+            return table_holds(evaluator, table);
+        }
         Value::View(_, table) => return table_holds(evaluator, table),
         Value::Method(method) => return holds_function(evaluator, &method.0),
         Value::Closure(_) => return Ok(true),

@@ -101,6 +101,10 @@ pub static FUNCTIONS: &[Function] = functions! {
         "A command: words that precede the user's arguments"
         "The whole is run as the words after `runner` are.",
         "commands.Alias(command=['serve', 'WSGI', 'import:app.main'])" => "commands.Alias(command=['serve', 'WSGI', 'import:app.main'])";
+    "commands.Routes" ["routes"], peak::routes,
+        "An application for each host and path"
+        "A key is a path, or a host with a path: `/static/`, `example.org/`, `*.example.org/static/`. The longest path counts, of an exact host before a wildcard before none. A value is the words or the name of an application.",
+        "commands.Routes({'/': ['WSGI', 'import:app.main'], '/static/': ['files', 'public']})" => "commands.Routes({'/': ['WSGI', 'import:app.main'], '/static/': ['files', 'public']})";
     "config.Namespace" ["prefix", "target="], peak::namespace,
         "A view of all properties below a prefix"
         "As the value of a rule with `*` it redirects lookups.",

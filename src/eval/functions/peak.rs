@@ -36,6 +36,51 @@ pub(crate) fn alias(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Valu
     Ok(Value::Alias(words.into()))
 }
 
+/// `commands.Routes({…})`
+pub(crate) fn routes(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let routes = bound.or_none(0);
+    let Value::Dict(table) = &routes else {
+        let message = format!("`Routes` takes a dict but got {}", routes.kind());
+        return Err(Fault::wrong_type(message));
+    };
+    if table.entries().is_empty() {
+        return Err(Fault::bad_value("`Routes` takes at least one route"));
+    }
+    evaluator.budget.step(table.entries().len())?;
+    for (key, value) in table.entries() {
+        let Some(key) = key.as_str() else {
+            let message = format!(
+                "`Routes` takes strings as keys but got {} as one",
+                key.kind()
+            );
+            let hint = "write `'/static/'`, or `'example.org/static/'`".to_owned();
+            return Err(Fault::wrong_type(message).with_hint_if(Some(hint)));
+        };
+        let wrong = |got: &str| {
+            let message = format!(
+                "`Routes` takes the words of an application for {} but got {got}",
+                quoted(key)
+            );
+            let hint = "write `['files', 'public']`, or a name as a string".to_owned();
+            Fault::wrong_type(message).with_hint_if(Some(hint))
+        };
+        match value {
+            Value::Alias(_) | Value::Import(_) | Value::Link(_) | Value::Routes(_) => {}
+            Value::Str(name) if !name.is_empty() && !name.contains('\0') => {}
+            Value::List(words) | Value::Tuple(words) if !words.is_empty() => {
+                evaluator.budget.step(words.len())?;
+                let is_word = |word: &&Value| word.as_str().is_some_and(|it| !it.contains('\0'));
+                if let Some(other) = words.iter().find(|word| !is_word(word)) {
+                    return Err(wrong(&format!("{} in them", other.kind())));
+                }
+            }
+            Value::List(_) | Value::Tuple(_) => return Err(wrong("an empty list")),
+            other => return Err(wrong(other.kind_shown())),
+        }
+    }
+    Ok(Value::Routes(Arc::clone(table)))
+}
+
 /// `importString('pkg.mod:attr')`
 pub(crate) fn import_string(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let name = bound.text(0)?;

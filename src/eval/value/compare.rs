@@ -57,9 +57,9 @@ pub(crate) fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Result<
         (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => {
             equal_items(a, b, budget)?
         }
-        (Value::Set(a), Value::Set(b)) | (Value::Dict(a), Value::Dict(b)) => {
-            equal_tables(a, b, budget)?
-        }
+        (Value::Set(a), Value::Set(b))
+        | (Value::Dict(a), Value::Dict(b))
+        | (Value::Routes(a), Value::Routes(b)) => equal_tables(a, b, budget)?,
         (Value::Range(..), Value::Range(..)) => left.key(budget)? == right.key(budget)?,
         _ => match (size_of_set(left), size_of_set(right)) {
             (Some(a), Some(b)) => a == b && all_in(left, right, budget)?,
@@ -116,7 +116,9 @@ fn identical(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool> {
         (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => {
             Arc::ptr_eq(a, b) || a.is_empty() && b.is_empty() && matches!(left, Value::Tuple(_))
         }
-        (Value::Set(a), Value::Set(b)) | (Value::Dict(a), Value::Dict(b)) => Arc::ptr_eq(a, b),
+        (Value::Set(a), Value::Set(b))
+        | (Value::Dict(a), Value::Dict(b))
+        | (Value::Routes(a), Value::Routes(b)) => Arc::ptr_eq(a, b),
         (Value::View(a, of), Value::View(b, other)) => a == b && Arc::ptr_eq(of, other),
         (Value::Range(..), Value::Range(..)) => false,
         _ => left.type_name() == right.type_name() && left.key(budget)? == right.key(budget)?,

@@ -55,6 +55,8 @@ pub enum Value {
     Iterator(&'static str, Arc<Items>),
     /// `commands.Alias(command=[…])`: words that are put before the arguments of a command.
     Alias(Arc<[String]>),
+    /// `commands.Routes({…})`: applications by host and path.
+    Routes(Arc<Table>),
     /// `importString('pkg.mod:attr')`: an object that only a Python process resolves.
     Import(Arc<str>),
     /// `naming.LinkRef('url')`: another name or URL to look up instead.
@@ -280,6 +282,7 @@ impl Value {
             Self::View(View::Items, _) => ("dict_items", "the items of a dict"),
             Self::Iterator(kind, _) => (kind, "an iterator"),
             Self::Alias(_) => ("Alias", "a command"),
+            Self::Routes(_) => ("Routes", "routes"),
             Self::Import(_) => ("Import", "a Python object"),
             Self::Link(_) => ("LinkRef", "a link"),
             Self::Namespace(_) => ("Namespace", "a namespace"),
@@ -327,6 +330,7 @@ impl Value {
             Self::Range(start, stop, step) => range_length(*start, *stop, *step) > 0,
             Self::Iterator(..)
             | Self::Alias(_)
+            | Self::Routes(_)
             | Self::Import(_)
             | Self::Link(_)
             | Self::Namespace(_)
@@ -367,7 +371,7 @@ impl Value {
     fn depth(&self) -> u16 {
         match self {
             Self::List(items) | Self::Tuple(items) | Self::Iterator(_, items) => items.depth,
-            Self::Set(table) | Self::Dict(table) => table.depth,
+            Self::Set(table) | Self::Dict(table) | Self::Routes(table) => table.depth,
             Self::View(_, table) => 1 + table.depth,
             Self::Method(method) => 1 + method.0.depth(),
             Self::Closure(closure) => closure.depth,
@@ -401,7 +405,7 @@ impl Value {
             // These two are equal only to themselves.
             Self::Iterator(_, items) => HashKey::Other(format!("{:p}", Arc::as_ptr(items))),
             Self::Closure(closure) => HashKey::Other(format!("{:p}", Arc::as_ptr(closure))),
-            Self::List(_) | Self::Set(_) | Self::Dict(_) | Self::View(..) => {
+            Self::List(_) | Self::Set(_) | Self::Dict(_) | Self::View(..) | Self::Routes(_) => {
                 let message = format!("{} cannot be a key or an element of a set", self.kind());
                 return Err(Fault::new("type/key", message));
             }

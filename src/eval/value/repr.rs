@@ -1,6 +1,7 @@
 //! How values look: `repr()` and `str()` as Python has them.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use super::Value;
 use super::characters::printable;
@@ -175,6 +176,11 @@ fn write(value: &Value, out: &mut Limited) -> Result<(), TooLong> {
         Value::Alias(words) => {
             let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
             out.push(&format!("commands.Alias(command=[{}])", words.join(", ")))
+        }
+        Value::Routes(table) => {
+            out.push("commands.Routes(")?;
+            write(&Value::Dict(Arc::clone(table)), out)?;
+            out.push(")")
         }
         Value::Import(name) => out.push(&format!("importString({})", quoted(name))),
         Value::Link(url) => out.push(&format!("naming.LinkRef({})", quoted(url))),

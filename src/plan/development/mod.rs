@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::config::{self, BooleanOrText, Configuration};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
-use crate::plan::application::{ApplicationName, BuiltIn, Readiness};
+use crate::plan::application::start::Readiness;
+use crate::plan::application::{ApplicationName, BuiltIn};
 use crate::workers::python::imported_folders::ImportedFolders;
 
 /// The setting that decides what a change of a file does.
@@ -39,17 +40,17 @@ impl Development {
     /// As the command line or else the setting has it.
     #[must_use]
     pub fn of(scope: &Scope, application: &ApplicationName, typed: Option<ReloadMode>) -> Self {
-        let mut trees = match application.python() {
-            Some(python) => scope.search_path(python.origin()),
-            None => Vec::new(),
-        };
-        if let ApplicationName::BuiltIn {
-            what: BuiltIn::Files(options, _),
-            ..
-        } = application
-        {
-            trees.push(options.folder.clone());
+        let python = application.python();
+        let mut trees: Vec<PathBuf> = python
+            .flat_map(|python| scope.search_path(python.origin()))
+            .collect();
+        for what in application.built_in() {
+            if let BuiltIn::Files(options, _) = what {
+                trees.push(options.folder.clone());
+            }
         }
+        trees.sort();
+        trees.dedup();
         Self {
             reload: typed.unwrap_or_else(|| configured(&scope.configuration)),
             trees,

@@ -14,7 +14,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
@@ -51,18 +51,22 @@ struct Staff {
     growth: Growth,
 }
 
-/// Starts the first template and worker, and the task that looks after them.
-///
-/// # Errors
-/// If Python cannot be run, or the application cannot be imported; no process is left then.
-pub(crate) async fn start(
+/// Begins to start the first template and worker, and starts the task that looks after them. Returns how the start ends: an
+/// error if Python cannot be run, or the application cannot be imported; no process is left then.
+pub(crate) fn begin(
     hub: Arc<Hub>,
     options: WorkerOptions,
     inbox: mpsc::UnboundedReceiver<WorkerEvent>,
-) -> anyhow::Result<()> {
+) -> oneshot::Receiver<anyhow::Result<()>> {
     children::adopt_orphans();
-    let children = signal(SignalKind::child()).context("cannot watch processes")?;
     let (starting, started) = oneshot::channel();
+    let children = match signal(SignalKind::child()).context("cannot watch processes") {
+        Ok(children) => children,
+        Err(error) => {
+            let _ = starting.send(Err(error));
+            return started;
+        }
+    };
     let options = Arc::new(options);
     let staff = Staff {
         workforce: Workforce::new(Arc::clone(&hub), Arc::clone(&options), starting),
@@ -73,8 +77,6 @@ pub(crate) async fn start(
     };
     panics::spawn_vital("the task that keeps workers", staff.run(inbox, children));
     started
-        .await
-        .unwrap_or_else(|_| Err(anyhow!("no worker could be started")))
 }
 
 impl Staff {
@@ -187,8 +189,9 @@ impl Staff {
             WorkerEvent::WriteStacks => self.write_stacks(),
             WorkerEvent::AwaitAll(outcome) => workforce.attempts.awaiting.push(outcome),
             WorkerEvent::Stop(deadline, done) => {
-                // The callers that wait are told that the workers were stopped.
+                // The callers that wait are told that the workers were stopped. A start is given up.
                 workforce.attempts.awaiting.clear();
+                workforce.attempts.starting = None;
                 let is_hopeless =
                     workforce.attempts.has_failed() && workforce.members.serving() == 0;
                 // Requests do not wait for attempts that would fail, too.

@@ -1,0 +1,101 @@
+//! An application that answers requests itself: what is needed to start it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::application::demo::Demo;
+use crate::application::fixed_answer::FixedAnswer;
+use crate::application::http_upstream::HttpUpstream;
+use crate::log::LineForm;
+use crate::plan::application::imported::Imported;
+use crate::plan::application::start::{Readiness, Starting};
+use crate::upstream::upstream_options::{UpstreamOptions, UpstreamProtocol};
+
+/// A leaf of the tree of applications.
+#[derive(Debug)]
+pub(super) struct Leaf {
+    /// Leaves with the same are one, wherever they are named.
+    pub(super) identity: String,
+    /// What it is called where there are several: the route that leads to it.
+    pub(super) name: String,
+    /// What it is.
+    pub(super) what: LeafKind,
+}
+
+/// What a leaf is.
+#[derive(Debug)]
+pub(super) enum LeafKind {
+    /// The built-in demonstration.
+    Demo,
+    /// The same answer for each request.
+    Fixed(FixedAnswer),
+    /// Servers that are asked.
+    Upstream(Box<UpstreamOptions>),
+    /// A Python application.
+    Python(Box<Imported>),
+}
+
+impl Leaf {
+    /// What is imported for it, if it is a Python application.
+    pub(super) fn imported(&self) -> Option<&Imported> {
+        match &self.what {
+            LeafKind::Python(imported) => Some(imported),
+            LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::Upstream(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn imported_mut(&mut self) -> Option<&mut Imported> {
+        match &mut self.what {
+            LeafKind::Python(imported) => Some(imported),
+            LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::Upstream(_) => None,
+        }
+    }
+
+    /// Whether it has processes or servers, whose state is shown.
+    pub(super) fn has_state(&self) -> bool {
+        match &self.what {
+            LeafKind::Python(_) | LeafKind::Upstream(_) => true,
+            LeafKind::Demo | LeafKind::Fixed(_) => false,
+        }
+    }
+
+    /// Sets the form of its lines in the log.
+    pub(super) fn log_in(&mut self, form: &LineForm) {
+        match &mut self.what {
+            LeafKind::Python(imported) => imported.options.line_form.clone_from(form),
+            LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::Upstream(_) => {}
+        }
+    }
+
+    /// Sets the folder for responses that are too large for memory.
+    pub(super) fn keep_in(&mut self, folder: PathBuf) {
+        match &mut self.what {
+            LeafKind::Python(imported) => imported.options.folder = folder,
+            LeafKind::Upstream(options) => options.folder = folder,
+            LeafKind::Demo | LeafKind::Fixed(_) => {}
+        }
+    }
+
+    /// Begins to start it.
+    pub(super) fn begin(&self, readiness: Readiness) -> Starting {
+        match &self.what {
+            LeafKind::Python(imported) => imported.begin(readiness),
+            LeafKind::Demo => Starting::ready(Arc::new(Demo)),
+            LeafKind::Fixed(answer) => Starting::ready(Arc::new(answer.clone())),
+            LeafKind::Upstream(options) => Starting::ready(match &options.name.protocol {
+                UpstreamProtocol::Http(http) => Arc::new(HttpUpstream::new(options, http)),
+            }),
+        }
+    }
+
+    /// The application without a start, if it has processes: these are started when a request needs them.
+    pub(super) fn on_demand(&self) -> Starting {
+        match &self.what {
+            LeafKind::Python(imported) => Starting::ready(imported.on_demand()),
+            LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::Upstream(_) => {
+                self.begin(Readiness::First)
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! An application before any process of it runs: how it is named, and how it is started.
+//!
+//! Applications stand in one another: a [`BuiltIn`] may pass requests on to any number of them. What is asked of the names
+//! of all of them is asked by one walk ([`ApplicationName::all`]). A [`recipe`] has the same tree, and in a list beside it,
+//! each once, its leaves: those that answer requests, which settings belong to, and which may have processes. A new kind of
+//! application is a variant of [`BuiltIn`], and a leaf or a node of the recipe's tree.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use crate::application::files::FilesOptions;
+use crate::application::fixed_answer::FixedAnswer;
+use crate::application::routes::route_key::RouteKey;
+use crate::config::Configuration;
+use crate::line::target::Target;
+use crate::line::word::Origin;
+use crate::syntax::Diagnostic;
+use crate::upstream::upstream_options::UpstreamName;
+
+mod imported;
+mod leaf;
+pub mod recipe;
+pub mod start;
+
+/// An application by its name.
+#[derive(Clone, Debug)]
+pub enum ApplicationName {
+    /// One that is built in.
+    BuiltIn {
+        /// What it is.
+        what: BuiltIn,
+        /// Where its name was written.
+        origin: Origin,
+    },
+    /// A Python object.
+    Python {
+        /// How it is called.
+        interface: PythonInterface,
+        /// The object.
+        target: Target,
+        /// Where its name was written.
+        origin: Origin,
+        /// Where the word `WSGI` or `ASGI` was written, if it was.
+        adapter: Option<Origin>,
+    },
+}
+
+impl ApplicationName {
+    /// Where its name was written.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        match self {
+            Self::BuiltIn { origin, .. } | Self::Python { origin, .. } => origin,
+        }
+    }
+
+    /// The applications that it passes requests on to.
+    #[must_use]
+    pub fn inner(&self) -> Vec<&Self> {
+        match self {
+            Self::BuiltIn { what, .. } => what.inner(),
+            Self::Python { .. } => Vec::new(),
+        }
+    }
+
+    /// It and all applications in it, each before those that are in it.
+    #[must_use]
+    pub fn all(&self) -> Vec<&Self> {
+        let mut all = vec![self];
+        let mut next = 0;
+        while let Some(application) = all.get(next) {
+            next += 1;
+            let inner = application.inner();
+            all.splice(next..next, inner);
+        }
+        all
+    }
+
+    /// The Python applications among [`Self::all`].
+    pub fn python(&self) -> impl Iterator<Item = &Self> {
+        let all = self.all().into_iter();
+        all.filter(|application| matches!(application, Self::Python { .. }))
+    }
+
+    /// The built-in applications among [`Self::all`].
+    pub fn built_in(&self) -> impl Iterator<Item = &BuiltIn> {
+        self.all()
+            .into_iter()
+            .filter_map(|application| match application {
+                Self::BuiltIn { what, .. } => Some(what),
+                Self::Python { .. } => None,
+            })
+    }
+
+    /// A setting that does not go with one of the applications.
+    #[must_use]
+    pub fn misfit(&self, settings: &Configuration) -> Option<Diagnostic> {
+        let mut all = self.all().into_iter();
+        all.find_map(|application| application.own_misfit(settings))
+    }
+
+    /// A setting that does not go with this application, whatever is in it.
+    fn own_misfit(&self, settings: &Configuration) -> Option<Diagnostic> {
+        const THREADS: &str = "runner.workers.threads";
+        let one_thread = match self {
+            Self::BuiltIn { .. } => false,
+            Self::Python { interface, .. } => *interface == PythonInterface::Asgi,
+        };
+        let threads = settings.integer(THREADS);
+        (one_thread && threads > 1).then(|| {
+            let message = format!(
+                "setting `{THREADS}` is {threads}, but each worker of an ASGI application has one thread"
+            );
+            let hint = "`runner.asgi.concurrency` is the number of requests that a worker handles at a time";
+            settings.complain(THREADS, message, Some(hint.to_owned()))
+        })
+    }
+}
+
+/// An application that is built in.
+#[derive(Clone, Debug)]
+pub enum BuiltIn {
+    /// The demonstration.
+    Demo,
+    /// The files of a folder, and what answers where there is none.
+    Files(FilesOptions, Option<Box<ApplicationName>>),
+    /// The same answer for each request.
+    Fixed(FixedAnswer),
+    /// Servers that are asked.
+    Upstream(UpstreamName),
+    /// Which application answers is decided by host and path.
+    Routes(Vec<Route>),
+}
+
+/// An application for some hosts and paths.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Which requests it is for.
+    pub key: RouteKey,
+    /// Where the key was written.
+    pub origin: Origin,
+    /// The application.
+    pub application: ApplicationName,
+}
+
+impl BuiltIn {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Demo => "demo",
+            Self::Files(..) => "files",
+            Self::Fixed(answer) => answer.name(),
+            Self::Upstream(_) => "upstream",
+            Self::Routes(_) => "routes",
+        }
+    }
+
+    /// The applications that it passes requests on to.
+    #[must_use]
+    pub fn inner(&self) -> Vec<&ApplicationName> {
+        match self {
+            Self::Demo | Self::Fixed(_) | Self::Upstream(_) => Vec::new(),
+            Self::Files(_, fallback) => fallback.iter().map(|fallback| &**fallback).collect(),
+            Self::Routes(routes) => routes.iter().map(|route| &route.application).collect(),
+        }
+    }
+}
+
+/// How it is written, with its most important word.
+impl fmt::Display for BuiltIn {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())?;
+        match self {
+            Self::Demo | Self::Routes(_) => Ok(()),
+            Self::Files(options, _) => write!(formatter, " {}", options.folder.display()),
+            Self::Fixed(answer) => write!(formatter, " {answer}"),
+            Self::Upstream(name) => write!(formatter, " {name}"),
+        }
+    }
+}
+
+/// How a Python application is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum PythonInterface {
+    /// By WSGI (PEP 3333).
+    Wsgi,
+    /// By ASGI 3.
+    Asgi,
+}
+
+impl PythonInterface {
+    /// The word that stands before the name of such an application.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Wsgi => "WSGI",
+            Self::Asgi => "ASGI",
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! What is needed to start an application with all those in it, and their start.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::application::files::{Files, FilesOptions};
+use crate::application::routes::Routes;
+use crate::application::routes::route_key::RouteKey;
+use crate::application::routes::site::Site;
+use crate::interface::Application;
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::line::word::Origin;
+use crate::log::LineForm;
+use crate::plan::application::imported::Imported;
+use crate::plan::application::leaf::{Leaf, LeafKind};
+use crate::plan::application::start::{Readiness, all_started};
+use crate::plan::application::{ApplicationName, BuiltIn};
+use crate::plan::{upstream, worker_options};
+use crate::workers::options::Lifespan;
+use crate::workers::python::imported_folders::ImportedFolders;
+
+/// What is needed to start an application: its leaves, and the tree through which requests get to them.
+#[derive(Debug)]
+pub struct Recipe {
+    name: String,
+    /// Each once, however often the tree has it.
+    leaves: Vec<Leaf>,
+    tree: Tree,
+    /// There is one request, which needs one of them.
+    is_for_one_request: bool,
+}
+
+/// How requests get to leaves.
+#[derive(Debug)]
+enum Tree {
+    /// The files of a folder, and what answers where there is none.
+    Files(FilesOptions, Option<Box<Tree>>),
+    /// What answers is decided by host and path.
+    Routes(Vec<(RouteKey, Tree)>),
+    /// The leaf with this number.
+    Leaf(usize),
+}
+
+impl Recipe {
+    /// The demonstration.
+    #[must_use]
+    pub fn demo() -> Self {
+        let demo = Leaf {
+            identity: String::new(),
+            name: String::new(),
+            what: LeafKind::Demo,
+        };
+        Self {
+            name: BuiltIn::Demo.name().to_owned(),
+            leaves: vec![demo],
+            tree: Tree::Leaf(0),
+            is_for_one_request: false,
+        }
+    }
+
+    /// What is needed to start an application.
+    ///
+    /// # Errors
+    /// There is no Python for one, or a setting does not go with it.
+    pub fn of(
+        scope: &Scope,
+        application: &ApplicationName,
+        arguments: Vec<OsString>,
+    ) -> Result<Self, Failure> {
+        if let Some(misfit) = application.misfit(&scope.configuration) {
+            return Err(misfit.into());
+        }
+        let mut planting = Planting {
+            scope,
+            arguments: &arguments,
+            leaves: Vec::new(),
+        };
+        let tree = planting.tree(application, None)?;
+        Ok(Self {
+            name: match application {
+                ApplicationName::BuiltIn { what, .. } => what.name().to_owned(),
+                ApplicationName::Python { target, .. } => target.as_str().to_owned(),
+            },
+            leaves: planting.leaves,
+            tree,
+            is_for_one_request: false,
+        })
+    }
+
+    /// The application's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn imported(&self) -> impl Iterator<Item = &Imported> {
+        self.leaves.iter().filter_map(Leaf::imported)
+    }
+
+    fn imported_mut(&mut self) -> impl Iterator<Item = &mut Imported> {
+        self.leaves.iter_mut().filter_map(Leaf::imported_mut)
+    }
+
+    /// The same, with lines of this form in the log.
+    #[must_use]
+    pub fn logging(mut self, form: &LineForm) -> Self {
+        self.leaves.iter_mut().for_each(|leaf| leaf.log_in(form));
+        self
+    }
+
+    /// Sets the folder for responses that are too large for memory.
+    pub fn keep_in(&mut self, folder: PathBuf) {
+        for leaf in &mut self.leaves {
+            leaf.keep_in(folder.clone());
+        }
+    }
+
+    /// Has its processes say which folders they import from, and show exceptions.
+    pub fn report_imports(&mut self, folders: &Arc<ImportedFolders>) {
+        for imported in self.imported_mut() {
+            imported.options.development = Some(Arc::clone(folders));
+        }
+    }
+
+    /// The same where nothing but the import is wanted.
+    #[must_use]
+    pub fn only_imported(mut self) -> Self {
+        for imported in self.imported_mut() {
+            imported.options.only_imported = true;
+            // What it writes is for the person who has typed the command.
+            imported.options.line_form = LineForm::default();
+            if let Some(asgi) = &mut imported.options.asgi {
+                asgi.lifespan = Lifespan::Off;
+            }
+        }
+        self
+    }
+
+    /// The same for a process that answers one request and ends.
+    #[must_use]
+    pub fn for_one_request(mut self) -> Self {
+        for imported in self.imported_mut() {
+            imported.options = worker_options::for_one_request(imported.options.clone());
+        }
+        self.is_for_one_request = true;
+        self
+    }
+
+    /// The time limit for its start; `None` for no limit.
+    #[must_use]
+    pub fn start_timeout(&self) -> Option<Duration> {
+        // All start at the same time, so that the longest limit is that of all.
+        let limits = self.imported().map(|one| one.options.start_timeout);
+        let limits = limits.map(|limit| (!limit.is_zero()).then_some(limit));
+        limits.collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
+    /// Starts it, all processes at the same time; those of several applications for one request when it needs them.
+    ///
+    /// # Errors
+    /// One of the applications does not start. Nothing is left running.
+    pub async fn start(&self, readiness: Readiness) -> Result<Arc<dyn Application>, Failure> {
+        let is_on_demand = self.is_for_one_request && self.imported().count() > 1;
+        let starting = self.leaves.iter().map(|leaf| match is_on_demand {
+            true => leaf.on_demand(),
+            false => leaf.begin(readiness),
+        });
+        let started = all_started(starting.collect()).await?;
+        let front = application(&self.tree, &started);
+        if matches!(self.tree, Tree::Leaf(_)) {
+            return Ok(front);
+        }
+        let (named, others) = self
+            .leaves
+            .iter()
+            .zip(started)
+            .partition::<Vec<_>, _>(|(leaf, _)| leaf.has_state());
+        let named = named
+            .into_iter()
+            .map(|(leaf, one)| (leaf.name.clone(), one));
+        let others = others.into_iter().map(|(_, one)| one);
+        Ok(Arc::new(Site::new(
+            front,
+            named.collect(),
+            others.collect(),
+        )))
+    }
+}
+
+/// The making of a tree.
+struct Planting<'a> {
+    scope: &'a Scope,
+    arguments: &'a [OsString],
+    leaves: Vec<Leaf>,
+}
+
+impl Planting<'_> {
+    /// The tree of an application to which a route leads.
+    fn tree(
+        &mut self,
+        application: &ApplicationName,
+        route: Option<&RouteKey>,
+    ) -> Result<Tree, Failure> {
+        match application {
+            ApplicationName::BuiltIn { what, origin } => self.built_in(what, origin, route),
+            ApplicationName::Python {
+                interface,
+                target,
+                origin,
+                ..
+            } => {
+                let (scope, arguments) = (self.scope, self.arguments.to_vec());
+                let imported = Imported::of(scope, *interface, target, origin, arguments)?;
+                let folders = scope.search_path(origin);
+                let identity = format!("{interface:?} {target} {folders:?}");
+                let what = LeafKind::Python(Box::new(imported));
+                Ok(self.leaf(identity, target.as_str(), route, what))
+            }
+        }
+    }
+
+    fn built_in(
+        &mut self,
+        what: &BuiltIn,
+        origin: &Origin,
+        route: Option<&RouteKey>,
+    ) -> Result<Tree, Failure> {
+        let leaf = match what {
+            BuiltIn::Files(options, fallback) => {
+                let fallback = fallback.as_ref().map(|inner| self.tree(inner, route));
+                let fallback = fallback.transpose()?.map(Box::new);
+                return Ok(Tree::Files(options.clone(), fallback));
+            }
+            BuiltIn::Routes(routes) => {
+                let routes = routes.iter().map(|inner| {
+                    let joined = route.map(|outer| outer.join(&inner.key));
+                    let joined = joined.as_ref().unwrap_or(&inner.key);
+                    Ok((
+                        inner.key.clone(),
+                        self.tree(&inner.application, Some(joined))?,
+                    ))
+                });
+                return Ok(Tree::Routes(routes.collect::<Result<_, Failure>>()?));
+            }
+            BuiltIn::Demo => LeafKind::Demo,
+            BuiltIn::Fixed(answer) => LeafKind::Fixed(answer.clone()),
+            BuiltIn::Upstream(name) => {
+                let options = upstream::upstream(&self.scope.configuration, name.clone());
+                LeafKind::Upstream(Box::new(options))
+            }
+        };
+        // Words at one place are one application, unless they are within routes that have one place for all words.
+        let identity = format!("{origin:?} {what:?}");
+        Ok(self.leaf(identity, what.name(), route, leaf))
+    }
+
+    /// A leaf of the tree, which is a new one unless it is there already.
+    fn leaf(
+        &mut self,
+        identity: String,
+        name: &str,
+        route: Option<&RouteKey>,
+        what: LeafKind,
+    ) -> Tree {
+        let mut known = self.leaves.iter();
+        let number = known.position(|known| known.identity == identity);
+        Tree::Leaf(number.unwrap_or_else(|| {
+            let name = route.map_or_else(|| name.to_owned(), RouteKey::to_string);
+            self.leaves.push(Leaf {
+                identity,
+                name,
+                what,
+            });
+            self.leaves.len() - 1
+        }))
+    }
+}
+
+/// The application of a tree before its leaves, which run.
+fn application(tree: &Tree, started: &[Arc<dyn Application>]) -> Arc<dyn Application> {
+    match tree {
+        Tree::Files(options, fallback) => {
+            let fallback = fallback.as_ref().map(|inner| application(inner, started));
+            Arc::new(Files::new(options.clone(), fallback))
+        }
+        Tree::Routes(routes) => {
+            let routes = routes
+                .iter()
+                .map(|(key, inner)| (key.clone(), application(inner, started)));
+            Arc::new(Routes::new(routes.collect()))
+        }
+        Tree::Leaf(number) => Arc::clone(&started[*number]),
+    }
+}
