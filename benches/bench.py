@@ -13,6 +13,7 @@ asgi-N     as hello-N, of an ASGI application, and with other peers; all have uv
 fastapi-N  N connections ask for an answer in JSON by FastAPI
 websocket  64 clients send a short text, wait for it to come back, and send the next
 asgi-stream  as stream, of an ASGI application
+cgi-16     16 connections ask for the answer of a small CGI program, a process for each
 slow       as hello-64, with and without 200 clients that send a byte per second (2 processes x 4 threads)
 reload     16 clients with a new connection for each request and 16 that keep theirs; SIGHUP every three seconds
 kill       the same clients; a random worker is killed every second
@@ -39,7 +40,7 @@ import figures
 import losses
 import machine
 from servers import FOLDER, RUNNER, NoAnswer, Server, variants
-from workloads import ASGI_WORKLOADS, POINTS, WORKLOADS
+from workloads import ASGI_WORKLOADS, OTHER_WORKLOADS, POINTS, WORKLOADS
 
 RESULTS = FOLDER.parent / "target" / "bench.json"
 
@@ -60,7 +61,7 @@ def main():
         "losses": {},
     }
     began = time.monotonic()
-    known = WORKLOADS | ASGI_WORKLOADS | POINTS
+    known = WORKLOADS | ASGI_WORKLOADS | OTHER_WORKLOADS | POINTS
     for name in options.workloads or [*known, *losses.WORKLOADS]:
         progress(f"{name}, after {time.monotonic() - began:.0f} s")
         if name in losses.WORKLOADS:
@@ -76,7 +77,7 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [*WORKLOADS, *ASGI_WORKLOADS, *POINTS, *losses.WORKLOADS]
+    names = [*WORKLOADS, *ASGI_WORKLOADS, *OTHER_WORKLOADS, *POINTS, *losses.WORKLOADS]
     parser.add_argument("workloads", nargs="*", choices=[*names, []], metavar="WORKLOAD", help="default: all")
     parser.add_argument("--seconds", type=int, default=3, help="of each round (default: 3)")
     parser.add_argument("--rounds", type=int, default=5, help="default: 5; points in the plot have 3 at most")

@@ -268,6 +268,9 @@ def incomplete(found):
     if missing:
         return f"the run lacks {', '.join(sorted(missing))}"
     for name, workload in found["workloads"].items():
+        if "Granian" not in workload["servers"] and name not in (*WORKLOADS, *ASGI_WORKLOADS, *plot.WORKLOADS):
+            # Another kind of application, which is in no table of README.
+            continue
         wanted = ASGI_COLUMNS if name in ASGI_WORKLOADS else COLUMNS
         if lacking := set(wanted) - set(workload["servers"]):
             return f"the run lacks {', '.join(sorted(lacking))} in `{workload['title']}`"

@@ -68,6 +68,12 @@ ASGI_WORKLOADS = {
         servers=ALL_ASGI,
     ),
 }
+# Other applications than those of Python, and other peers.
+OTHER_WORKLOADS = {
+    "cgi-16": Workload(
+        "CGI: a small static program, 16 connections", connections=16, interface="cgi", servers=["runner", "lighttpd"]
+    ),
+}
 POINTS = {
     f"hello-{connections}": replace(
         HELLO, title=title, connections=connections, servers=ALL, options_of=options_of, point=True

@@ -21,6 +21,7 @@ use runner::workers::wire::ring::Ring;
 mod alone;
 mod frames_of_clients;
 mod proxies;
+mod web_servers;
 
 /// The most bytes that a file may have to be formatted here.
 const LARGEST: usize = 1 << 24;
@@ -228,4 +229,14 @@ pub fn proxy_head(bytes: &[u8]) {
 /// Lines of header fields from a proxy.
 pub fn forwarded(bytes: &[u8]) {
     proxies::fields(bytes);
+}
+
+/// What a web server sends by uwsgi.
+pub fn uwsgi(bytes: &[u8]) {
+    web_servers::uwsgi(bytes);
+}
+
+/// The head of a response of a CGI program.
+pub fn program_head(bytes: &[u8]) {
+    web_servers::program_head(bytes);
 }

@@ -28,8 +28,35 @@ pub fn adopt_orphans() {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
-/// The processes that code of ours waits for, and in how many places.
-static AWAITED: Mutex<BTreeMap<i32, usize>> = Mutex::new(BTreeMap::new());
+/// The processes that code of ours waits for.
+static AWAITED: Mutex<AwaitedProcesses> = Mutex::new(AwaitedProcesses {
+    numbers: BTreeMap::new(),
+    starting: 0,
+});
+
+#[derive(Debug)]
+struct AwaitedProcesses {
+    /// Their numbers, and in how many places each is waited for.
+    numbers: BTreeMap<i32, usize>,
+    /// How many are being started, whose numbers are not known yet.
+    starting: usize,
+}
+
+/// A start that is under way.
+struct StartUnderWay;
+
+impl StartUnderWay {
+    fn begin() -> Self {
+        awaited().starting += 1;
+        Self
+    }
+}
+
+impl Drop for StartUnderWay {
+    fn drop(&mut self) {
+        awaited().starting -= 1;
+    }
+}
 
 /// Registers that a process is waited for, until it is dropped.
 #[derive(Debug)]
@@ -42,15 +69,15 @@ impl Awaited {
         Self::among(&mut awaited(), pid)
     }
 
-    fn among(all: &mut BTreeMap<i32, usize>, pid: i32) -> Self {
-        *all.entry(pid).or_default() += 1;
+    fn among(all: &mut AwaitedProcesses, pid: i32) -> Self {
+        *all.numbers.entry(pid).or_default() += 1;
         Self(pid)
     }
 }
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = awaited().entry(self.0) {
+        if let Entry::Occupied(mut count) = awaited().numbers.entry(self.0) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -59,12 +86,13 @@ impl Drop for Awaited {
     }
 }
 
-fn awaited() -> MutexGuard<'static, BTreeMap<i32, usize>> {
+fn awaited() -> MutexGuard<'static, AwaitedProcesses> {
     AWAITED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Starts a process that the caller will wait for, and registers its number before [`bury_orphans`] can wait for it. This
-/// also holds for a process that cannot run its program: `spawn` waits for it.
+/// also holds for a process that cannot run its program: `spawn` waits for it. As long as a process is being started, no
+/// orphan is waited for; nothing waits for the start itself.
 ///
 /// # Errors
 /// It cannot be run.
@@ -72,10 +100,10 @@ pub fn start<C>(
     spawn: impl FnOnce() -> io::Result<C>,
     number: impl FnOnce(&C) -> Option<u32>,
 ) -> io::Result<(C, Option<Awaited>)> {
-    let mut all = awaited();
+    let _under_way = StartUnderWay::begin();
     let child = spawn()?;
     let pid = number(&child).and_then(|pid| i32::try_from(pid).ok());
-    let awaited = pid.map(|pid| Awaited::among(&mut all, pid));
+    let awaited = pid.map(Awaited::new);
     Ok((child, awaited))
 }
 
@@ -95,7 +123,8 @@ pub fn bury_orphans() {
 /// Waits for a child if it has ended and no other code waits for it. Returns whether that was so.
 fn bury_orphan(pid: i32) -> bool {
     let all = awaited();
-    let orphan = Pid::from_raw(pid).filter(|_| !all.contains_key(&pid));
+    let orphan =
+        Pid::from_raw(pid).filter(|_| all.starting == 0 && !all.numbers.contains_key(&pid));
     // Nothing needs its status.
     orphan.is_some_and(|pid| matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(Some(_))))
 }
@@ -129,7 +158,7 @@ fn children() -> Option<impl Iterator<Item = i32>> {
 pub fn orphans(is_meant: impl Fn(i32) -> bool) -> Vec<i32> {
     let children = children().into_iter().flatten();
     let lives = |&pid: &i32| {
-        let is_awaited = awaited().contains_key(&pid);
+        let is_awaited = awaited().numbers.contains_key(&pid);
         !is_awaited && !bury_orphan(pid)
     };
     children
@@ -143,7 +172,7 @@ pub fn orphans(is_meant: impl Fn(i32) -> bool) -> Vec<i32> {
 pub fn signal_orphan(pid: i32, signal: Signal) {
     let all = awaited();
     let is_ours = || children().is_some_and(|mut children| children.any(|child| child == pid));
-    if !all.contains_key(&pid)
+    if !all.numbers.contains_key(&pid)
         && is_ours()
         && let Some(pid) = Pid::from_raw(pid)
     {
@@ -159,6 +188,17 @@ pub fn has_ended(child: u32) -> bool {
     };
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
+}
+
+/// The status of a child of ours that has ended and has not been waited for, which stays so.
+#[must_use]
+pub fn status_of_ended(child: u32) -> Option<ExitStatus> {
+    let pid = process_id(child)?;
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let status = waitid(WaitId::Pid(pid), options).ok()??;
+    let code = status.exit_status().map(|code| code << 8);
+    code.or(status.terminating_signal())
+        .map(ExitStatus::from_raw)
 }
 
 /// Sends a signal to the process group that a child of ours leads. As long as that has not been waited for, its number is not
@@ -252,6 +292,48 @@ impl Process {
     pub fn reap(&self) -> io::Result<Option<i32>> {
         let waited = waitpid(Some(self.pid), WaitOptions::NOHANG);
         Ok(waited?.map(|(_, status)| status.as_raw()))
+    }
+}
+
+/// Tells when a child of ours ends, without waiting for it: its number, and that of its group, stay its own.
+#[derive(Debug)]
+pub struct EndOfChild {
+    child: u32,
+    /// Its pidfd; `None` where there is none: then the end is looked for every now and then.
+    #[cfg(target_os = "linux")]
+    handle: Option<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>>,
+}
+
+/// How often the end of a child is looked for where the system does not tell of it.
+const LOOK: Duration = Duration::from_millis(20);
+
+impl EndOfChild {
+    /// That of a child that has not been waited for. Must be called within a runtime.
+    #[must_use]
+    pub fn of(child: u32) -> Self {
+        Self {
+            child,
+            #[cfg(target_os = "linux")]
+            handle: process_id(child)
+                .and_then(|pid| {
+                    let flags = rustix::process::PidfdFlags::empty();
+                    rustix::process::pidfd_open(pid, flags).ok()
+                })
+                .and_then(|handle| unix::watched(handle).ok()),
+        }
+    }
+
+    /// Waits until it has ended.
+    pub async fn come(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(handle) = &self.handle {
+            // It stays readable, and an error means that the runtime ends.
+            drop(handle.readable().await);
+            return;
+        }
+        while !has_ended(self.child) {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 }
 

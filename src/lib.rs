@@ -1,5 +1,5 @@
 //! `runner` runs any web application from one executable INI file: in development (`launch`), as an HTTP server
-//! (`serve`), behind another web server (`CGI`, `FastCGI`), kept running by a master (`supervise`). This page is the map;
+//! (`serve`), behind another web server (`CGI`, `FastCGI`, `uwsgi`), kept running by a master (`supervise`). This page is the map;
 //! the page of each module says how the module does what it promises here.
 //!
 //! ```text
@@ -57,6 +57,8 @@
 //! | which application of a site answers, and at what path | `application/routes/mod.rs`; the keys: `application/routes/route_key.rs` |
 //! | who a request comes from behind a proxy | `protocol/proxy/forwarded.rs` for each request, `protocol/proxy/proxy_head.rs` for a connection; `gateway/http/proxies/` applies them |
 //! | what cannot be a WSGI or ASGI application | `workers/python/examine.py` |
+//! | which file is the CGI program of a request | `application/cgi_bin/script_path.rs` |
+//! | when the process of a CGI program is started and ended | `cgi_host/exchange.rs`, `cgi_host/script_process.rs` |
 //! | certificates of clients, and what applications see of them | `gateway/socket/tls/client_certificate.rs`, `gateway/socket/tls/session_variables.rs` |
 //! | when a certificate is asked for or renewed (ACME) | `acme/mod.rs`; the answers to the authority: `gateway/socket/tls/acme_store.rs`, `gateway/http/https_only/acme_challenge.rs` |
 //! | redirects to https, HSTS | `gateway/http/https_only/`; for which addresses: `plan/tls/https_settings.rs` |
@@ -79,10 +81,11 @@
 //! | [`server`] | plan → a running server | `plan` `line` `acme` `application` `gateway` `supervisor` `pages` `interface` `file_watch` `panics` `log` `children` `descriptor_limit` `current_folder` `own_file` `permission` `unix` | `webbrowser` |
 //! | [`commands`] | a row and a file each | `graph` `plan` `line` `application` `upstream` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `secrets` `permission` | `clap` `clap_complete` `similar` `textwrap` |
 //! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `application` `supervisor` `config` `eval` `syntax` | `clap` |
-//! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `upstream` `gateway` `supervisor` `pages` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` `own_file` `permission` | |
+//! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `cgi_host` `upstream` `gateway` `supervisor` `pages` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` `own_file` `permission` | |
 //! | [`mod@line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `current_folder` | `clap` |
-//! | [`application`] | what answers requests | `workers` `upstream` `protocol` `interface` `log` `clock` | `hdrhistogram` `mime_guess` |
+//! | [`application`] | what answers requests | `workers` `cgi_host` `upstream` `protocol` `interface` `log` `clock` | `hdrhistogram` `mime_guess` |
 //! | [`workers`] | the processes behind an application | `protocol` `interface` `panics` `log` `children` `descriptor_limit` `permission` `unix` | |
+//! | [`cgi_host`] | CGI programs: a process for each request | `protocol` `interface` `log` `children` | |
 //! | [`upstream`] | the servers behind an application, their connections and programs | `protocol` `interface` `log` `unix_socket` | `http_body` `hyper` `hyper_util` |
 //! | [`acme`] | certificates from an authority, in a thread of their own | `gateway` `log` `clock` | `instant_acme` |
 //! | [`gateway`] | where requests come in; HTTP's libraries only in `http`, those of TLS only in `socket` | `protocol` `interface` `panics` `log` `clock` `own_file` `memory_release` `unix` `unix_socket` | `h2` `hyper` `hyper_util` `http_body` `rcgen` `rustls` `tokio_rustls` `x509_cert` |
@@ -145,6 +148,8 @@ pub mod protocol;
 pub mod workers;
 
 pub mod upstream;
+
+pub mod cgi_host;
 
 pub mod file_watch;
 

@@ -23,6 +23,7 @@ Names:
   launch       Serves an application by HTTP and opens a web browser on it
   serve        Serves an application by HTTP
   FastCGI      Serves an application by FastCGI, behind a web server
+  uwsgi        Serves an application by uwsgi, behind a web server
   CGI          Answers one CGI request, or serves FastCGI on a passed socket
   runIni       Runs the command that an INI file defines as `app`
   supervise    Keeps an application running, with one master and a pid file
@@ -39,6 +40,7 @@ Names:
   WSGI         Says that a Python object is a WSGI application
   ASGI         Says that a Python object is an ASGI application
   files        An application that serves the files of a folder; needs no Python
+  cgi-bin      An application that runs CGI programs; needs no Python
   redirect     An application that sends clients to another URL
   respond      An application that gives each request the same answer
   upstream     An application that passes requests on to servers

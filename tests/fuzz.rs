@@ -138,6 +138,16 @@ fn fields_of_proxies() {
 }
 
 #[test]
+fn requests_by_uwsgi() {
+    replay("uwsgi", targets::uwsgi);
+}
+
+#[test]
+fn heads_of_programs() {
+    replay("program_head", targets::program_head);
+}
+
+#[test]
 fn expressions() {
     replay("expression", targets::expression);
 }

@@ -399,6 +399,40 @@ wsgi.version=(1, 0)
     }
 }
 
+/// A program gets the request of the client, whatever the gateway, and nothing else of what a web server sets.
+#[test]
+fn a_cgi_program_is_the_same() {
+    let names =
+        "CONTENT_LENGTH|CONTENT_TYPE|HTTP_|PATH_INFO|QUERY_STRING|REQUEST_|SCRIPT_NAME|LD_|HOME";
+    let script = format!(
+        "#!/bin/sh\nprintf 'Status: 203 Cgi\\nContent-Type: text/plain\\n\\n'\n\
+         env | grep -E '^({names})' | LC_ALL=C sort\ncksum\n"
+    );
+    let folder = Folder::new().executable("cgi-bin/a b", script);
+    let expected = "\
+CONTENT_LENGTH=10
+CONTENT_TYPE=text/x-test
+HTTP_ACCEPT_LANGUAGE=de
+HTTP_COOKIE=a=1; b=2
+HTTP_HOST=localhost
+HTTP_X_SOME_THING=with, commas; and \"quotes\"
+PATH_INFO=/€/c
+QUERY_STRING=a=%20b&c=%26&empty
+REQUEST_METHOD=PUT
+REQUEST_URI=/a%20b/%E2%82%AC/c?a=%20b&c=%26&empty
+SCRIPT_NAME=/a b
+";
+    for gateway in GATEWAYS {
+        let behind = gateway.in_front_of(&folder, ["cgi-bin", "cgi-bin"]);
+        let reply = behind.ask(&put());
+        let text = reply.text();
+        let (variables, checksum) = text.split_at(expected.len().min(text.len()));
+        assert_eq!((reply.status, variables), (203, expected), "{gateway:?}");
+        assert!(checksum.ends_with(" 10\n"), "{gateway:?}: {checksum}");
+        behind.stop();
+    }
+}
+
 #[test]
 fn the_scope_is_the_same() {
     let expected = "\

@@ -16,6 +16,8 @@ haproxy                                haproxy
 caddy                                  caddy
 cgi-fcgi                               libfcgi-bin
 curl                                   curl
+git                                    git
+/usr/lib/git-core/git-http-backend     git
 openssl                                openssl
 pebble                                 pebble
 /usr/bin/python3                       python3

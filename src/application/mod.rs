@@ -1,5 +1,6 @@
 //! The applications. Each file implements [`Application`](crate::interface::Application), or wraps one that does.
 
+pub mod cgi_bin;
 pub mod demo;
 pub mod development;
 pub mod files;

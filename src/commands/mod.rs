@@ -2,11 +2,11 @@
 //! running server, `edit` writes files.
 
 use crate::graph::entry::{Commands, Entry};
-use applications::{application_words, files, fixed, upstream};
+use applications::{application_words, cgi_bin, files, fixed, upstream};
 use edit::{fmt, init};
 use look::{check, completions, eval, explain, graph, help, show};
 use master::{reload, status, stop};
-use run::{call, cgi, fastcgi, launch, run_ini, serve, supervise, true_false};
+use run::{call, cgi, fastcgi, launch, run_ini, serve, supervise, true_false, uwsgi};
 
 pub mod applications;
 pub mod edit;
@@ -21,6 +21,7 @@ pub static ENTRIES: &[Entry] = &[
     launch::ENTRY,
     serve::ENTRY,
     fastcgi::ENTRY,
+    uwsgi::ENTRY,
     cgi::ENTRY,
     run_ini::ENTRY,
     supervise::ENTRY,
@@ -37,6 +38,7 @@ pub static ENTRIES: &[Entry] = &[
     application_words::WSGI,
     application_words::ASGI,
     files::ENTRY,
+    cgi_bin::ENTRY,
     fixed::REDIRECT,
     fixed::RESPOND,
     upstream::ENTRY,

@@ -10,3 +10,4 @@ mod refusal;
 mod request_ids;
 mod slow_client;
 pub mod socket;
+pub mod uwsgi;

@@ -16,7 +16,7 @@ pub use blocks::{BlockSender, Blocks, Depot, Gone, Truncated};
 pub use conversation::{
     CloseReason, Correspondent, Outgoing, WebSocket, WebSocketMessage, WebSocketSender, web_socket,
 };
-pub use request::{Connection, Errors, Request, RequestBody, RequestIds, Scheme};
+pub use request::{About, Connection, Errors, Request, RequestBody, RequestIds, Scheme};
 pub use response::{Response, ResponseBody};
 pub use tls_connection::{TlsClient, TlsConnection};
 

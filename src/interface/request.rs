@@ -89,6 +89,64 @@ impl fmt::Display for RequestIds {
     }
 }
 
+/// The characters of a target that a line of the log shows.
+const LONGEST_TARGET: usize = 200;
+
+/// A request's method, target and ids, as lines of the log name it. The target is a copy, so that the buffer in which the
+/// request came is free for the next one.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    method: Method,
+    target: Arc<[u8]>,
+    ids: Option<Arc<RequestIds>>,
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = self.target();
+        write!(formatter, "{} ", self.method)?;
+        match target.char_indices().nth(LONGEST_TARGET) {
+            Some((end, _)) => write!(formatter, "{}…", &target[..end])?,
+            None => formatter.write_str(&target)?,
+        }
+        match &self.ids {
+            Some(ids) => write!(formatter, " ({ids})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl About {
+    /// What a request is called.
+    #[must_use]
+    pub fn of(request: &Request) -> Self {
+        Self {
+            method: request.method.clone(),
+            target: Arc::from(&*request.target),
+            ids: request.ids.clone(),
+        }
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    /// The target, escaped for a terminal.
+    #[must_use]
+    pub fn target(&self) -> String {
+        let target = String::from_utf8_lossy(&self.target);
+        target.escape_debug().to_string()
+    }
+
+    /// What a line of the log is about that names the request.
+    #[must_use]
+    pub fn subject(&self) -> LogSubject<'_> {
+        RequestIds::subject_of(self.ids.as_deref())
+    }
+}
+
 /// The body of a request.
 #[derive(Debug, Default)]
 pub enum RequestBody {

@@ -3,6 +3,7 @@
 use crate::gateway::fastcgi::FastCgiOptions;
 use crate::gateway::http::HttpOptions;
 use crate::gateway::socket::server_url::ServerUrl;
+use crate::gateway::uwsgi::UwsgiOptions;
 
 /// A gateway with its options.
 #[derive(Clone, Debug)]
@@ -11,6 +12,8 @@ pub enum Gateway {
     Http(HttpOptions),
     /// FastCGI.
     FastCgi(FastCgiOptions),
+    /// uwsgi.
+    Uwsgi(UwsgiOptions),
 }
 
 /// The socket of a gateway, and the protocol on it.
@@ -29,6 +32,8 @@ pub enum Protocol {
     Http,
     /// FastCGI.
     FastCgi,
+    /// uwsgi.
+    Uwsgi,
 }
 
 impl Gateway {
@@ -38,6 +43,7 @@ impl Gateway {
         match self {
             Self::Http(_) => Protocol::Http,
             Self::FastCgi(_) => Protocol::FastCgi,
+            Self::Uwsgi(_) => Protocol::Uwsgi,
         }
     }
 
@@ -47,6 +53,7 @@ impl Gateway {
         match self {
             Self::Http(options) => options.connections,
             Self::FastCgi(options) => options.connections,
+            Self::Uwsgi(options) => options.connections,
         }
     }
 }
@@ -54,7 +61,7 @@ impl Gateway {
 /// Who is told that a server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// The log: `serve` and `FastCGI`.
+    /// The log: `serve`, `FastCGI` and `uwsgi`.
     Log,
     /// The log, and a person for whom a browser is opened: `launch`.
     Browser,

@@ -14,6 +14,7 @@ use crate::gateway::http::{
     WebSocketOptions,
 };
 use crate::gateway::socket::tls::tls_handshake::HandshakeLimits;
+use crate::gateway::uwsgi::UwsgiOptions;
 use crate::log::{AccessDestination, AccessFile, Facility};
 use crate::plan::gateway::Audience;
 use crate::plan::pages::STATUS_HTTP;
@@ -205,6 +206,17 @@ pub fn fastcgi(configuration: &Configuration) -> anyhow::Result<FastCgiOptions> 
         request_id: configuration.boolean(REQUEST_ID),
         ..FastCgiOptions::default()
     })
+}
+
+/// The options of the uwsgi gateway.
+#[must_use]
+pub fn uwsgi(configuration: &Configuration) -> UwsgiOptions {
+    UwsgiOptions {
+        connections: connections(configuration),
+        spool: spool(configuration),
+        request_id: configuration.boolean(REQUEST_ID),
+        ..UwsgiOptions::default()
+    }
 }
 
 const CONNECTIONS: &str = "runner.http.max_connections";

@@ -123,7 +123,9 @@ impl Plan {
                 let name = program_name(scope, &recipe);
                 gateway_options::access_destination(&scope.configuration, &name)
             }
-            Gateway::Http(_) | Gateway::FastCgi(_) => AccessDestination::default(),
+            Gateway::Http(_) | Gateway::FastCgi(_) | Gateway::Uwsgi(_) => {
+                AccessDestination::default()
+            }
         };
         let open = gateway_options::trusts_every_address(&scope.configuration);
         Ok(Self {
@@ -204,6 +206,7 @@ impl Plan {
         let spool = match &mut self.gateway {
             Gateway::Http(options) => &mut options.spool,
             Gateway::FastCgi(options) => &mut options.spool,
+            Gateway::Uwsgi(options) => &mut options.spool,
         };
         Arc::make_mut(spool).folder.clone_from(&folder);
         self.recipe.keep_in(folder);

@@ -2,8 +2,10 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::iter;
 use std::sync::Arc;
 
+use crate::cgi_host::CgiHostOptions;
 use crate::config::Configuration;
 use crate::current_folder;
 use crate::line::failure::Failure;
@@ -98,6 +100,35 @@ pub fn asgi(settings: &Configuration) -> AsgiOptions {
         disconnect_grace: settings.duration("runner.asgi.disconnect_grace"),
         drain: settings.duration("runner.asgi.drain"),
         lingering: LINGERING,
+    }
+}
+
+/// The options for CGI programs, of which so many run at a time. Their environment has `PATH` and these variables.
+#[must_use]
+pub fn cgi_host(
+    settings: &Configuration,
+    processes: usize,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> CgiHostOptions {
+    /// Where programs are on every system.
+    const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+    let count = |name| usize::try_from(settings.integer(name)).unwrap_or(usize::MAX);
+    let path = env::var_os("PATH").unwrap_or_else(|| PATH.into());
+    CgiHostOptions {
+        processes,
+        queue_length: count("runner.request.queue_length"),
+        queue_timeout: settings.duration("runner.request.queue_timeout"),
+        request_timeout: settings.duration("runner.request.timeout"),
+        environment: iter::once(("PATH".into(), path))
+            .chain(environment)
+            .collect(),
+        // Replaced later, as for request bodies.
+        folder: env::temp_dir(),
+        max_buffer: settings.integer("runner.response.max_buffer"),
+        max_buffers: match settings.integer("runner.response.max_buffers") {
+            0 => u64::MAX,
+            limit => limit,
+        },
     }
 }
 

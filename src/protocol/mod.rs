@@ -6,5 +6,6 @@ pub mod fastcgi;
 pub mod hop_by_hop;
 pub mod proxy;
 pub mod upstream_head;
+pub mod uwsgi;
 pub mod websocket;
 pub mod worker;

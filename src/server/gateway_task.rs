@@ -15,6 +15,7 @@ use crate::gateway::http::{self, HttpOptions};
 use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::server_url::ServerUrl;
 use crate::gateway::socket::tls::TlsSetup;
+use crate::gateway::uwsgi::{self, UwsgiOptions};
 use crate::interface::Application;
 use crate::panics::spawn_vital;
 use crate::plan::gateway::{Endpoint, Gateway, Protocol};
@@ -41,6 +42,7 @@ pub struct GatewayTask {
 enum Tuning {
     Http(watch::Sender<HttpOptions>),
     FastCgi(watch::Sender<FastCgiOptions>),
+    Uwsgi(watch::Sender<UwsgiOptions>),
 }
 
 impl GatewayTask {
@@ -61,7 +63,7 @@ impl GatewayTask {
         let protocol = gateway.protocol();
         let shown = match protocol {
             Protocol::Http => listener.web_url(),
-            Protocol::FastCgi => listener.tcp_url(),
+            Protocol::FastCgi | Protocol::Uwsgi => listener.tcp_url(),
         };
         let shown = shown.unwrap_or_else(|| url.to_string());
         let stop = Stop::new();
@@ -77,6 +79,11 @@ impl GatewayTask {
                 let (sender, options) = watch::channel(options);
                 let serving = fastcgi::serve(listener, application, options, stop.clone());
                 (Tuning::FastCgi(sender), spawn_vital(GATEWAY, serving))
+            }
+            Gateway::Uwsgi(options) => {
+                let (sender, options) = watch::channel(options);
+                let serving = uwsgi::serve(listener, application, options, stop.clone());
+                (Tuning::Uwsgi(sender), spawn_vital(GATEWAY, serving))
             }
         };
         Ok(Self {
@@ -121,7 +128,12 @@ impl GatewayTask {
             (Tuning::FastCgi(sender), Gateway::FastCgi(options)) => {
                 sender.send_replace(options);
             }
-            (Tuning::Http(_), Gateway::FastCgi(_)) | (Tuning::FastCgi(_), Gateway::Http(_)) => {}
+            (Tuning::Uwsgi(sender), Gateway::Uwsgi(options)) => {
+                sender.send_replace(options);
+            }
+            (Tuning::Http(_), Gateway::FastCgi(_) | Gateway::Uwsgi(_))
+            | (Tuning::FastCgi(_), Gateway::Http(_) | Gateway::Uwsgi(_))
+            | (Tuning::Uwsgi(_), Gateway::Http(_) | Gateway::FastCgi(_)) => {}
         }
     }
 

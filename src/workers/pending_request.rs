@@ -1,16 +1,12 @@
 //! A request on its way to a worker, and the promise of its answer.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::Method;
 use tokio::sync::oneshot;
 
 use crate::interface::body_file::BodyFile;
-use crate::interface::{Errors, Request, RequestBody, RequestIds, Response};
+use crate::interface::{About, Errors, Request, RequestBody, Response};
 use crate::log;
-use crate::log::LogSubject;
 use crate::protocol::worker::frame::RequestFrame;
 
 /// A request that waits for its answer.
@@ -44,54 +40,6 @@ enum Progress {
     Refused,
 }
 
-/// The characters of a target that a line of the log shows.
-const LONGEST_TARGET: usize = 200;
-
-/// A request's method, target and ids. The target is a copy, so that the buffer in which the request came is free for the next
-/// one.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct About {
-    method: Method,
-    target: Arc<[u8]>,
-    ids: Option<Arc<RequestIds>>,
-}
-
-impl fmt::Display for About {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let target = self.target();
-        write!(formatter, "{} ", self.method)?;
-        match target.char_indices().nth(LONGEST_TARGET) {
-            Some((end, _)) => write!(formatter, "{}…", &target[..end])?,
-            None => formatter.write_str(&target)?,
-        }
-        match &self.ids {
-            Some(ids) => write!(formatter, " ({ids})"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl About {
-    /// The method.
-    #[must_use]
-    pub(crate) fn method(&self) -> &str {
-        self.method.as_str()
-    }
-
-    /// The target, escaped for a terminal.
-    #[must_use]
-    pub(crate) fn target(&self) -> String {
-        let target = String::from_utf8_lossy(&self.target);
-        target.escape_debug().to_string()
-    }
-
-    /// What a line of the log is about that names the request.
-    #[must_use]
-    pub(crate) fn subject(&self) -> LogSubject<'_> {
-        RequestIds::subject_of(self.ids.as_deref())
-    }
-}
-
 impl PendingRequest {
     /// A request for WSGI, and the receiver of its answer.
     #[must_use]
@@ -107,6 +55,7 @@ impl PendingRequest {
 
     fn with_frame(frame: RequestFrame, request: Request) -> (Self, oneshot::Receiver<Response>) {
         let (reply, answer) = oneshot::channel();
+        let about = About::of(&request);
         let file = match request.body {
             RequestBody::File { file, .. } => Some(file),
             RequestBody::Empty | RequestBody::Bytes(_) => None,
@@ -117,11 +66,7 @@ impl PendingRequest {
             errors: request.errors,
             entered: Instant::now(),
             offers_web_socket: request.offers_web_socket,
-            about: About {
-                method: request.method,
-                target: Arc::from(&*request.target),
-                ids: request.ids,
-            },
+            about,
             slow_since: None,
             progress: Progress::Waiting(reply),
         };

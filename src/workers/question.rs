@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use crate::interface::About;
 use crate::log::{self, Level, LogSubject};
 use crate::protocol::worker::frame::LaneOrder;
 use crate::workers::id::LaneId;
-use crate::workers::pending_request::{About, seconds};
+use crate::workers::pending_request::seconds;
 
 /// A request whose stack the log is to show.
 #[derive(Clone, Debug)]

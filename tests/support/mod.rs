@@ -42,6 +42,7 @@ pub mod nginx;
 pub mod output;
 pub mod process;
 pub mod scripted;
+pub mod scripts;
 pub mod usage;
 
 /// How long anything may take before the test fails: far longer than it ever needs, so that only a defect reaches it.

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 /// A folder whose files are served. It is looked for by its name each time, so that a link can be set to another version.
 #[derive(Clone, Debug)]
-pub(super) struct Root {
+pub(in crate::application) struct Root {
     /// Where it is.
     pub folder: PathBuf,
     /// Whether links may lead out of it.
@@ -18,7 +18,7 @@ pub(super) struct Root {
 
 /// Whether opening a file may take the time of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DiskWait {
+pub(in crate::application) enum DiskWait {
     /// It may: to be called on a thread that may wait.
     Allowed,
     /// It fails with [`Errno::AGAIN`] instead.
@@ -45,7 +45,11 @@ impl Root {
     ///
     /// # Errors
     /// The system's: [`Errno::XDEV`] and [`Errno::LOOP`] where a link leads out of the folder.
-    pub(super) fn open(&self, path: &Path, wait: DiskWait) -> Result<OwnedFd, Errno> {
+    pub(in crate::application) fn open(
+        &self,
+        path: &Path,
+        wait: DiskWait,
+    ) -> Result<OwnedFd, Errno> {
         let path = match path.as_os_str().is_empty() {
             true => Path::new("."),
             false => path,
@@ -98,7 +102,10 @@ impl Root {
 }
 
 /// Bytes of a file from its start on, if all of them are there without waiting for a disk.
-pub(super) fn read_at_once(file: &impl std::os::fd::AsFd, length: usize) -> Option<Vec<u8>> {
+pub(in crate::application) fn read_at_once(
+    file: &impl std::os::fd::AsFd,
+    length: usize,
+) -> Option<Vec<u8>> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         use rustix::io::{ReadWriteFlags, preadv2};

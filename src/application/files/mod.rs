@@ -7,12 +7,12 @@
 //! What is outside the folder is not there, whatever links lead to it; neither is what has a dot in front of its name, such
 //! as `.git` and `.env`, but for `.well-known`.
 
-mod beneath;
+pub(super) mod beneath;
 mod byte_range;
 mod file_response;
 mod file_type;
 mod folder_page;
-mod open_file;
+pub(super) mod open_file;
 mod validators;
 mod wanted_path;
 

@@ -10,7 +10,7 @@ use crate::application::files::beneath::{DiskWait, Root};
 
 /// A regular file, open for reading.
 #[derive(Debug)]
-pub(super) struct OpenFile {
+pub(in crate::application) struct OpenFile {
     /// The file.
     pub file: File,
     /// In bytes.
@@ -21,7 +21,7 @@ pub(super) struct OpenFile {
 
 /// What stands at a path.
 #[derive(Debug)]
-pub(super) enum PathContent {
+pub(in crate::application) enum PathContent {
     /// A regular file.
     File(OpenFile),
     /// A folder.
@@ -35,7 +35,11 @@ impl PathContent {
     ///
     /// # Errors
     /// Those of [`Root::open`].
-    pub(super) fn open(root: &Root, path: &Path, wait: DiskWait) -> Result<Self, Errno> {
+    pub(in crate::application) fn open(
+        root: &Root,
+        path: &Path,
+        wait: DiskWait,
+    ) -> Result<Self, Errno> {
         let file = File::from(root.open(path, wait)?);
         let about = file.metadata();
         let about = about.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;

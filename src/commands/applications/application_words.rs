@@ -38,7 +38,7 @@ places.
 Each worker process has one event loop, in which any number of requests are
 handled at a time, WebSockets too; the settings `runner.asgi.*`,
 `runner.websocket.*` and `runner.workers.*` in runner.ini(5) control it. Behind
-`CGI` and `FastCGI` there are no WebSockets.",
+`CGI`, `FastCGI` and `uwsgi` there are no WebSockets.",
     kind: EntryKind::Adapter(PythonInterface::Asgi),
 };
 

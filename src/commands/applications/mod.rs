@@ -1,6 +1,7 @@
 //! Words that name an application behind a gateway: `serve WSGI …`, `serve files …`. None of them is a command.
 
 pub mod application_words;
+pub mod cgi_bin;
 pub mod files;
 pub mod fixed;
 pub mod upstream;

@@ -8,3 +8,4 @@ pub mod run_ini;
 pub mod serve;
 pub mod supervise;
 pub mod true_false;
+pub mod uwsgi;

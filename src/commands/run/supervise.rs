@@ -38,7 +38,7 @@ FILE may also be an INI file, whose `app` is then supervised as its settings
 serve WSGI import:my_app.application`. Without either, the command is in the
 setting `runner.supervise.command`.
 
-The command is `serve`, `FastCGI`, a name or file that stands for one of these,
+The command is `serve`, `FastCGI`, `uwsgi`, a name or file that stands for one of these,
 or `exec:` and a program. ARGS are appended to it.
 
 Starting the same file again is a warm restart: the new master gets ready, takes
@@ -200,8 +200,7 @@ fn supervised(
     }
     let Some(inner) = node.supervisable() else {
         let message = format!("{} cannot be supervised", quoted(&first.text));
-        let hint =
-            "`serve`, `FastCGI`, a name that stands for one of them, and `exec: PROGRAM` can";
+        let hint = "`serve`, `FastCGI`, `uwsgi`, a name that stands for one of them, and `exec: PROGRAM` can";
         return Err(scope.mistake(&first.origin, message, Some(hint.to_owned())));
     };
     let supervised = Supervised {

@@ -1,11 +1,11 @@
-//! A response as CGI and FastCGI send it: a head, then the pieces of a body that is as long as the head says.
+//! A response as CGI, FastCGI and uwsgi send it: a head, then the pieces of a body that is as long as the head says.
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::gateway::body::response_body::{Body, announced, known_length, may_have_body};
 use crate::interface::{Response, ResponseBody, Truncated};
-use crate::protocol::cgi::response_head::write_head;
+use crate::protocol::cgi::response_head::{HeadForm, write_head};
 
 /// The body of a response whose head is written.
 pub(crate) struct CgiResponse(Body);
@@ -13,7 +13,12 @@ pub(crate) struct CgiResponse(Body);
 impl CgiResponse {
     /// Writes the head into `head` and keeps the body for [`CgiResponse::next`]. A malformed `Content-Length` is left out;
     /// a body of known length without one gets it.
-    pub(crate) fn new(method: &Method, mut response: Response, head: &mut BytesMut) -> Self {
+    pub(crate) fn new(
+        method: &Method,
+        mut response: Response,
+        form: HeadForm,
+        head: &mut BytesMut,
+    ) -> Self {
         let mut announced = announced(&mut response.headers);
         if response.status == StatusCode::NO_CONTENT {
             // RFC 9110 §8.6.
@@ -26,7 +31,7 @@ impl CgiResponse {
             let length = HeaderValue::from(length);
             response.headers.insert(header::CONTENT_LENGTH, length);
         }
-        write_head(&response, head);
+        write_head(&response, form, head);
         Self(Body::new(response.body, announced))
     }
 
@@ -44,7 +49,7 @@ mod tests {
     use bytes::{Bytes, BytesMut};
     use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-    use super::CgiResponse;
+    use super::{CgiResponse, HeadForm};
     use crate::interface::body_file::{BodyFile, PIECE};
     use crate::interface::{Blocks, Response, ResponseBody, Truncated};
 
@@ -90,7 +95,7 @@ mod tests {
     /// The length in the head, the body, and whether it ended as it should.
     async fn sent(method: &Method, response: Response) -> (Option<String>, Vec<u8>, bool) {
         let mut head = BytesMut::new();
-        let mut response = CgiResponse::new(method, response, &mut head);
+        let mut response = CgiResponse::new(method, response, HeadForm::StatusField, &mut head);
         let head = String::from_utf8(head.to_vec()).unwrap();
         let length = head
             .lines()

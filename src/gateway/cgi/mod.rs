@@ -16,6 +16,7 @@ use crate::gateway::refusal::Refusal;
 use crate::gateway::request_ids;
 use crate::interface::{Application, Errors, Request, RequestBody, Response};
 use crate::protocol::cgi::environ::{self, BadEnviron, content_length};
+use crate::protocol::cgi::response_head::HeadForm;
 
 /// The size of a read of a body, in bytes.
 const READ: usize = 64 * 1024;
@@ -146,7 +147,7 @@ async fn send(
     mut output: impl Write + Send + 'static,
 ) -> anyhow::Result<()> {
     let mut head = BytesMut::new();
-    let mut body = CgiResponse::new(method, response, &mut head);
+    let mut body = CgiResponse::new(method, response, HeadForm::StatusField, &mut head);
     let mut unsent = head;
     loop {
         let next = tokio::select! {

@@ -29,6 +29,7 @@ use crate::gateway::socket::connection_handover::HandoverSender;
 use crate::gateway::socket::stream::Stream;
 use crate::interface::{Errors, Request, Response};
 use crate::log::LogKind;
+use crate::protocol::cgi::response_head::HeadForm;
 use crate::protocol::fastcgi::record::{
     MalformedRecord, ProtocolStatus, RecordKind, put_records, take_record,
 };
@@ -371,7 +372,8 @@ impl<'a> Conversation<'a> {
         self.incoming.remove(&id);
         let mut text = BytesMut::new();
         let response = Response::plain(refusal.status);
-        let mut response = CgiResponse::new(&Method::GET, response, &mut text);
+        let form = HeadForm::StatusField;
+        let mut response = CgiResponse::new(&Method::GET, response, form, &mut text);
         while let Some(Ok(piece)) = response.next().await {
             text.extend_from_slice(&piece);
         }

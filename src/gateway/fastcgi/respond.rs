@@ -11,6 +11,7 @@ use crate::gateway::body::cgi_response::CgiResponse;
 use crate::gateway::fastcgi::outbox::Outbox;
 use crate::gateway::request_ids;
 use crate::interface::{Application, Request};
+use crate::protocol::cgi::response_head::HeadForm;
 use crate::protocol::fastcgi::record::{RecordKind, put_records};
 
 /// How an answer ended.
@@ -69,7 +70,7 @@ pub(super) async fn respond(
             }
         };
         request_ids::put(&mut response.headers, ids.as_deref());
-        CgiResponse::new(&method, response, &mut head)
+        CgiResponse::new(&method, response, HeadForm::StatusField, &mut head)
     };
     outbox.send(RecordKind::Stdout, id, head.freeze()).await;
     let end = loop {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::application::cgi_bin::{CgiBin, CgiBinOptions};
 use crate::application::demo::Demo;
 use crate::application::fixed_answer::FixedAnswer;
 use crate::application::http_upstream::HttpUpstream;
@@ -31,6 +32,8 @@ pub(super) enum LeafKind {
     Fixed(FixedAnswer),
     /// Servers that are asked.
     Upstream(Box<UpstreamOptions>),
+    /// CGI programs.
+    CgiBin(Box<CgiBinOptions>),
     /// A Python application.
     Python(Box<Imported>),
 }
@@ -40,7 +43,9 @@ impl Leaf {
     pub(super) fn imported(&self) -> Option<&Imported> {
         match &self.what {
             LeafKind::Python(imported) => Some(imported),
-            LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::Upstream(_) => None,
+            LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::Upstream(_) | LeafKind::CgiBin(_) => {
+                None
+            }
         }
     }
 
@@ -48,14 +53,16 @@ impl Leaf {
     pub(super) fn imported_mut(&mut self) -> Option<&mut Imported> {
         match &mut self.what {
             LeafKind::Python(imported) => Some(imported),
-            LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::Upstream(_) => None,
+            LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::Upstream(_) | LeafKind::CgiBin(_) => {
+                None
+            }
         }
     }
 
     /// Whether it has processes or servers, whose state is shown.
     pub(super) fn has_state(&self) -> bool {
         match &self.what {
-            LeafKind::Python(_) | LeafKind::Upstream(_) => true,
+            LeafKind::Python(_) | LeafKind::Upstream(_) | LeafKind::CgiBin(_) => true,
             LeafKind::Demo | LeafKind::Fixed(_) => false,
         }
     }
@@ -64,7 +71,7 @@ impl Leaf {
     pub(super) fn log_in(&mut self, form: &LineForm) {
         match &mut self.what {
             LeafKind::Python(imported) => imported.options.line_form.clone_from(form),
-            LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::Upstream(_) => {}
+            LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::Upstream(_) | LeafKind::CgiBin(_) => {}
         }
     }
 
@@ -73,6 +80,7 @@ impl Leaf {
         match &mut self.what {
             LeafKind::Python(imported) => imported.options.folder = folder,
             LeafKind::Upstream(options) => options.folder = folder,
+            LeafKind::CgiBin(options) => options.host.folder = folder,
             LeafKind::Demo | LeafKind::Fixed(_) => {}
         }
     }
@@ -83,6 +91,9 @@ impl Leaf {
             LeafKind::Python(imported) => imported.begin(readiness),
             LeafKind::Demo => Starting::ready(Arc::new(Demo)),
             LeafKind::Fixed(answer) => Starting::ready(Arc::new(answer.clone())),
+            LeafKind::CgiBin(options) => {
+                Starting::ready(Arc::new(CgiBin::new((**options).clone())))
+            }
             LeafKind::Upstream(options) => Starting::ready(match &options.name.protocol {
                 UpstreamProtocol::Http(http) => Arc::new(HttpUpstream::new(options, http)),
             }),
@@ -93,7 +104,7 @@ impl Leaf {
     pub(super) fn on_demand(&self) -> Starting {
         match &self.what {
             LeafKind::Python(imported) => Starting::ready(imported.on_demand()),
-            LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::Upstream(_) => {
+            LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::Upstream(_) | LeafKind::CgiBin(_) => {
                 self.begin(Readiness::First)
             }
         }

@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::application::cgi_bin::CgiBinOptions;
 use crate::application::files::FilesOptions;
 use crate::application::fixed_answer::FixedAnswer;
 use crate::application::routes::route_key::RouteKey;
@@ -129,6 +130,8 @@ pub enum BuiltIn {
     Fixed(FixedAnswer),
     /// Servers that are asked.
     Upstream(UpstreamName),
+    /// CGI programs.
+    CgiBin(Box<CgiBinOptions>),
     /// Which application answers is decided by host and path.
     Routes(Vec<Route>),
 }
@@ -153,6 +156,7 @@ impl BuiltIn {
             Self::Files(..) => "files",
             Self::Fixed(answer) => answer.name(),
             Self::Upstream(_) => "upstream",
+            Self::CgiBin(_) => "cgi-bin",
             Self::Routes(_) => "routes",
         }
     }
@@ -161,7 +165,7 @@ impl BuiltIn {
     #[must_use]
     pub fn inner(&self) -> Vec<&ApplicationName> {
         match self {
-            Self::Demo | Self::Fixed(_) | Self::Upstream(_) => Vec::new(),
+            Self::Demo | Self::Fixed(_) | Self::Upstream(_) | Self::CgiBin(_) => Vec::new(),
             Self::Files(_, fallback) => fallback.iter().map(|fallback| &**fallback).collect(),
             Self::Routes(routes) => routes.iter().map(|route| &route.application).collect(),
         }
@@ -177,6 +181,7 @@ impl fmt::Display for BuiltIn {
             Self::Files(options, _) => write!(formatter, " {}", options.folder.display()),
             Self::Fixed(answer) => write!(formatter, " {answer}"),
             Self::Upstream(name) => write!(formatter, " {name}"),
+            Self::CgiBin(options) => write!(formatter, " {}", options.place.path().display()),
         }
     }
 }

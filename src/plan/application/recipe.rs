@@ -247,6 +247,7 @@ impl Planting<'_> {
             }
             BuiltIn::Demo => LeafKind::Demo,
             BuiltIn::Fixed(answer) => LeafKind::Fixed(answer.clone()),
+            BuiltIn::CgiBin(options) => LeafKind::CgiBin(options.clone()),
             BuiltIn::Upstream(name) => {
                 let options = upstream::upstream(&self.scope.configuration, name.clone());
                 LeafKind::Upstream(Box::new(options))

@@ -3,4 +3,5 @@
 pub mod environ;
 mod header_variables;
 pub mod path_info;
+pub mod program_head;
 pub mod response_head;

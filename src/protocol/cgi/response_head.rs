@@ -1,16 +1,25 @@
-//! The head of a CGI response (RFC 3875 §6), as the CGI and FastCGI gateways write it.
+//! The head of a CGI response (RFC 3875 §6), as the gateways behind web servers write it.
 
 use bytes::{BufMut, BytesMut};
 
 use crate::interface::Response;
 use crate::protocol::hop_by_hop::is_hop_by_hop;
 
-/// Writes the head of a response: `Status:` first, since web servers take a `Location` before it for a local redirect, then
+/// How a head begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadForm {
+    /// With the field `Status`, as CGI and FastCGI have it.
+    StatusField,
+    /// With a status line of HTTP, as uwsgi has it. mod_proxy_uwsgi takes nothing else.
+    StatusLine,
+}
+
+/// Writes the head of a response: the status first, since web servers take a `Location` before it for a local redirect, then
 /// the fields, then the blank line.
 ///
 /// Left out are fields about the connection, which belongs to the web server (RFC 3875 §6.3.4), and a field named `Status`. A
 /// reason phrase with control characters is replaced by the standard one.
-pub fn write_head(response: &Response, into: &mut BytesMut) {
+pub fn write_head(response: &Response, form: HeadForm, into: &mut BytesMut) {
     let reason = match &response.reason {
         Some(reason) if is_reason(reason) => reason,
         Some(_) | None => response
@@ -19,9 +28,13 @@ pub fn write_head(response: &Response, into: &mut BytesMut) {
             .unwrap_or_default()
             .as_bytes(),
     };
-    into.put_slice(b"Status: ");
+    into.put_slice(match form {
+        HeadForm::StatusField => b"Status: ",
+        HeadForm::StatusLine => b"HTTP/1.1 ",
+    });
     into.put_slice(response.status.as_str().as_bytes());
-    if !reason.is_empty() {
+    // RFC 9112 §4: the blank stands there even if no phrase does.
+    if !reason.is_empty() || form == HeadForm::StatusLine {
         into.put_u8(b' ');
         into.put_slice(reason);
     }
@@ -49,7 +62,7 @@ mod tests {
     use bytes::{Bytes, BytesMut};
     use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-    use super::write_head;
+    use super::{HeadForm, write_head};
     use crate::interface::{Response, ResponseBody};
 
     fn response(status: u16, reason: Option<&'static str>, headers: &[(&str, &str)]) -> Response {
@@ -66,9 +79,9 @@ mod tests {
         }
     }
 
-    fn written(response: &Response) -> String {
+    fn written(response: &Response, form: HeadForm) -> String {
         let mut bytes = BytesMut::new();
-        write_head(response, &mut bytes);
+        write_head(response, form, &mut bytes);
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 
@@ -85,7 +98,19 @@ mod tests {
             (response(200, None, &[("Transfer-Encoding", "chunked"), ("Connection", "close"), ("Status", "500 x")]), "Status: 200 OK\r\n\r\n"),
         ];
         for (response, expected) in cases {
-            assert_eq!(written(&response), expected);
+            assert_eq!(written(&response, HeadForm::StatusField), expected);
+        }
+    }
+
+    #[test]
+    fn heads_with_a_status_line() {
+        for (status, reason, expected) in [
+            (200, None, "HTTP/1.1 200 OK\r\nx: y\r\n\r\n"),
+            (404, Some("Nope"), "HTTP/1.1 404 Nope\r\nx: y\r\n\r\n"),
+            (599, None, "HTTP/1.1 599 \r\nx: y\r\n\r\n"),
+        ] {
+            let response = response(status, reason, &[("X", "y"), ("Connection", "close")]);
+            assert_eq!(written(&response, HeadForm::StatusLine), expected);
         }
     }
 }

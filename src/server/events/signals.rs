@@ -46,7 +46,7 @@ impl SignalMeaning {
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
-    /// SIGUSR1, which process managers send to end a FastCGI program. For HTTP it means the same as `reopen`.
+    /// SIGUSR1, which process managers send to end a FastCGI program. For other protocols it means the same as `reopen`.
     retire: Signal,
     /// The protocol that is served.
     protocol: Protocol,
@@ -97,7 +97,7 @@ impl Signals {
                 _ = self.terminate.recv() => SignalMeaning::Stop,
                 _ = self.retire.recv() => match self.protocol {
                     Protocol::FastCgi => SignalMeaning::Stop,
-                    Protocol::Http => match reopening("SIGUSR1", &mut self.said) {
+                    Protocol::Http | Protocol::Uwsgi => match reopening("SIGUSR1", &mut self.said) {
                         Some(meaning) => meaning,
                         None => continue,
                     },

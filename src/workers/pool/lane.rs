@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::interface::About;
 use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::LaneId;
 use crate::workers::options::LoopLimits;
-use crate::workers::pending_request::{About, PendingRequest};
+use crate::workers::pending_request::PendingRequest;
 use crate::workers::pool::checkup::{Checkup, Finding, TICK, deadline, is_over};
 use crate::workers::pool::chooser::LaneView;
 use crate::workers::pool::lane::begun_requests::{BegunRequest, BegunRequests};

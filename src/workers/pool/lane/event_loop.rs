@@ -6,11 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::interface::CloseReason;
+use crate::interface::{About, CloseReason};
 use crate::protocol::worker::frame::LaneOrder;
 use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::LaneId;
-use crate::workers::pending_request::{About, seconds};
+use crate::workers::pending_request::seconds;
 use crate::workers::pool::checkup::{Checkup, Finding, GivenUp, TICK, is_over};
 use crate::workers::pool::lane::begun_requests::{BegunRequest, BegunRequests, ResponseStage};
 use crate::workers::pool::lane::{BLOCKED, Flow, Lane, Timing};

@@ -1,0 +1,135 @@
+//! `cgi-bin FOLDER_OR_FILE`: runs CGI programs.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, value_parser};
+
+use crate::application::cgi_bin::{CgiBinOptions, CgiPlace};
+use crate::graph::entry::{Arguments, Entry, EntryKind};
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::plan::application::BuiltIn;
+use crate::plan::worker_options;
+use crate::syntax::quoted;
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "cgi-bin",
+    usage: "FOLDER_OR_FILE [OPTIONS]",
+    summary: "An application that runs CGI programs; needs no Python",
+    help: "\
+It stands behind a gateway: `serve cgi-bin cgi-bin`. The path of a request
+begins with the name of an executable file below the folder (`SCRIPT_NAME`); the
+rest is `PATH_INFO`. Names that begin with a dot are not run, and links lead no
+further than the folder. A file instead of a folder is the program for all
+requests: `serve cgi-bin /usr/lib/git-core/git-http-backend`.
+
+Each request has a process of its own, in the program's folder. Its environment
+is the request (RFC 3875), `PATH`, and the variables of `--env`. At most N run
+at a time; further requests wait (`runner.request.queue_length` and
+`runner.request.queue_timeout`). A process is ended, with all that it has
+started, when it has answered, when its client leaves, and when it has not begun
+its response in time (`runner.request.timeout`). What it writes to standard
+error is in the log.
+
+`--interpreter .pl=/usr/bin/perl` has Perl run files whose names end in `.pl`,
+executable or not.",
+    kind: EntryKind::Application {
+        arguments: options,
+        name: |scope, arguments| named(scope, arguments),
+    },
+};
+
+/// Some processes wait for a database or another server rather than for a processor, and each takes some megabytes.
+const PROCESSES: &str = "32";
+
+fn options(command: clap::Command) -> clap::Command {
+    let text = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    command
+        .arg(
+            text("processes", "N", "How many run at a time, at most")
+                .value_parser(value_parser!(u16).range(1..))
+                .default_value(PROCESSES),
+        )
+        .arg(
+            text(
+                "env",
+                "NAME[=VALUE]",
+                "A variable for the programs, as runner has it or with a value",
+            )
+            .action(ArgAction::Append),
+        )
+        .arg(
+            text(
+                "interpreter",
+                "ENDING=PROGRAM",
+                "The program for files whose names end so",
+            )
+            .action(ArgAction::Append),
+        )
+        .arg(
+            Arg::new("follow")
+                .long("follow")
+                .action(ArgAction::SetTrue)
+                .help("Follow links out of the folder"),
+        )
+}
+
+fn named(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
+    let word = arguments.first("FOLDER_OR_FILE")?;
+    // Programs run in folders of their own.
+    let place = std::path::absolute(scope.path(&word)).and_then(CgiPlace::at);
+    let place = place.map_err(|error| {
+        let message = format!("cannot run CGI programs of {}: {error}", quoted(&word.text));
+        let hint = "a relative path begins at the file in which it is written, or at the current folder if it was typed";
+        scope.mistake(&word.origin, message, Some(hint.to_owned()))
+    })?;
+    let all = |name: &str| {
+        let values = arguments.options.get_many::<String>(name);
+        values.into_iter().flatten()
+    };
+    let environment = all("env").map(|text| variable(arguments, text));
+    let environment: Vec<_> = environment.collect::<Result<_, _>>()?;
+    let interpreters = all("interpreter").map(|text| interpreter(arguments, text));
+    let interpreters = interpreters.collect::<Result<_, _>>()?;
+    let processes = arguments.options.get_one::<u16>("processes");
+    let processes = processes.copied().map_or(1, usize::from);
+    let environment = environment.into_iter().flatten();
+    Ok(BuiltIn::CgiBin(Box::new(CgiBinOptions {
+        place,
+        follow: arguments.options.get_flag("follow"),
+        interpreters,
+        host: worker_options::cgi_host(&scope.configuration, processes, environment),
+    })))
+}
+
+/// A variable and its value; nothing for one that runner does not have itself.
+fn variable(arguments: &Arguments, text: &str) -> Result<Option<(OsString, OsString)>, Failure> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (text, None),
+    };
+    if name.is_empty() {
+        let message = format!("{} is no variable", quoted(text));
+        let hint = "write a name, or a name, `=` and a value: `TZ=UTC`";
+        return Err(arguments.wrong(message, Some(hint.to_owned())));
+    }
+    let value = value.map(OsString::from).or_else(|| std::env::var_os(name));
+    Ok(value.map(|value| (name.into(), value)))
+}
+
+fn interpreter(arguments: &Arguments, text: &str) -> Result<(String, PathBuf), Failure> {
+    match text.split_once('=') {
+        Some((ending, program)) if !ending.is_empty() && program.starts_with('/') => {
+            Ok((ending.to_owned(), program.into()))
+        }
+        _ => {
+            let message = format!("{} is no ending and program", quoted(text));
+            let hint = "write an ending, `=` and the path of a program: `.pl=/usr/bin/perl`";
+            Err(arguments.wrong(message, Some(hint.to_owned())))
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! How the processes of CGI programs end: with their response, with their client, after their time, and with the server.
+
+mod support;
+
+use std::fs;
+
+use support::Folder;
+use support::http::Waits;
+use support::scripts::{alone, ask, serving, shell};
+
+/// A program with a child, both of which go on for ever; the second ignores SIGTERM, too.
+fn stubborn(before: &str) -> Folder {
+    let wait = "sleep 1000 &\nmkfifo fifo-$$; echo begun >&2; cat <fifo-$$\n";
+    Folder::new()
+        .executable("cgi-bin/hang", shell(&format!("{before}{wait}")))
+        .executable(
+            "cgi-bin/ignore",
+            shell(&format!("trap '' TERM\n{before}{wait}")),
+        )
+}
+
+#[test]
+fn a_program_ends_with_its_client() {
+    for before in ["", "printf 'X: y\\n\\nbody'\n"] {
+        let folder = stubborn(before);
+        let server = serving(&folder, "", &[]);
+        for target in ["/hang", "/ignore"] {
+            let says = format!("{}: begun [", &target[1..]);
+            let mut connection = ask(&server, target);
+            server.wait_for_log(|log| log.contains(&says));
+            assert!(server.processes().len() > 1);
+            if !before.is_empty() {
+                // Each part goes out as it comes.
+                connection.until("body");
+            }
+            drop(connection);
+            alone(&server);
+        }
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
+#[test]
+fn a_program_has_its_time_for_the_head() {
+    let folder = stubborn("");
+    let server = serving(&folder, "runner.request.timeout = '200ms'\n", &[]);
+    for target in ["/hang", "/ignore"] {
+        assert_eq!(server.get(target).status, 504);
+        let name = &target[1..];
+        let says = format!(
+            "504 for GET {target}: `{name}` did not answer within 0.2 s (runner.request.timeout)"
+        );
+        server.wait_for_log(|log| log.contains(&says));
+        alone(&server);
+    }
+    assert_eq!(server.stop().status, 0);
+}
+
+/// What stays behind keeps the pipe open, and is ended with the program or, with a session of its own, not waited for.
+#[test]
+fn what_a_program_leaves_behind_holds_up_nothing() {
+    let folder = Folder::new()
+        .executable(
+            "cgi-bin/stay",
+            shell("sleep 1000 &\nprintf 'X: y\\n\\nstay'\n"),
+        )
+        .executable(
+            "cgi-bin/ignore",
+            shell("(trap '' TERM HUP; sleep 1000) &\nprintf 'X: y\\n\\nignore'\n"),
+        )
+        .executable(
+            "cgi-bin/session",
+            shell("setsid sleep 3 &\nprintf 'X: y\\n\\nsession'\n"),
+        )
+        .executable(
+            "cgi-bin/closed",
+            shell("printf 'X: y\\n\\nclosed'; exec >&- 2>&-; sleep 0.3\n"),
+        );
+    let server = serving(&folder, "", &[]);
+    for name in ["stay", "ignore", "session", "closed"] {
+        assert_eq!(server.get(&format!("/{name}")).ok(), name);
+        if name != "session" {
+            Waits::until(
+                || {
+                    server
+                        .processes()
+                        .iter()
+                        .all(|(_, line)| !line.contains("1000"))
+                },
+                || format!("left: {:?}", server.processes()),
+            );
+        }
+    }
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn so_many_run_at_a_time_and_others_wait_or_are_refused() {
+    let script =
+        "mkfifo fifo; echo begun >&2; cat fifo >/dev/null; rm fifo; printf 'X: y\\n\\nok'\n";
+    let folder = Folder::new().executable("cgi-bin/wait", shell(script));
+    let settings = "runner.request.queue_length = 1\n";
+    let server = serving(&folder, settings, &["--processes", "1"]);
+    let mut first = ask(&server, "/wait");
+    server.wait_for_log(|log| log.contains("wait: begun ["));
+    let mut second = ask(&server, "/wait");
+    let third = loop {
+        // Until the second is in the queue, another one would be there in its place.
+        let reply = server.get("/wait?third");
+        if reply.status == 503 {
+            break reply;
+        }
+    };
+    assert_eq!(third.header("retry-after"), Some("1"));
+    let says = "503 for GET /wait?third: 1 requests wait already (runner.request.queue_length)";
+    server.wait_for_log(|log| log.contains(says));
+    let fifo = folder.path("cgi-bin/fifo");
+    fs::write(&fifo, "").expect("a reader");
+    assert_eq!(first.reply("GET").ok(), "ok");
+    server.wait_for_log(|log| log.matches("wait: begun [").count() == 2);
+    fs::write(&fifo, "").expect("a reader");
+    assert_eq!(second.reply("GET").ok(), "ok");
+    alone(&server);
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn programs_end_with_the_server_after_their_time() {
+    let folder = stubborn("");
+    let server = serving(&folder, "runner.stop_timeout = '200ms'\n", &[]);
+    let mut clients = ["/hang", "/ignore"].map(|target| ask(&server, target));
+    server.wait_for_log(|log| log.matches(": begun [").count() == 2);
+    let outcome = server.stop();
+    assert_eq!(outcome.status, 0);
+    for client in &mut clients {
+        let rest = String::from_utf8_lossy(&client.rest()).into_owned();
+        assert!(
+            rest.is_empty() || rest.starts_with("HTTP/1.1 504 "),
+            "{rest}"
+        );
+    }
+}
