@@ -36,6 +36,7 @@ pub use load::{Load, Report};
 pub use output::without_times;
 pub use process::{Outcome, Program, Server};
 
+pub mod gateways;
 pub mod http;
 pub mod load;
 pub mod nginx;
