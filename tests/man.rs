@@ -129,6 +129,7 @@ fn the_examples_are_right() {
                     "my_app.ini",
                     "app = commands.Alias(command=['serve', 'demo'])\n",
                 )
+                .file("public/index.html", "")
                 .file("app.ini", file)
                 .runner(["graph", "app.ini"])
                 .run()

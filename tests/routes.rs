@@ -38,6 +38,7 @@ max = 1
 http = 'unix:pages'
 [runner.http]
 trusted_proxies = ['127.0.0.1']
+forwarded = ['X-Forwarded-Host']
 ";
 
 fn folder() -> Folder {

@@ -108,6 +108,8 @@ pub(super) fn of(
     resolve: &dyn Fn(RouteValue) -> Result<ApplicationName, Failure>,
 ) -> Result<BuiltIn, Failure> {
     let mut routes: Vec<Route> = Vec::new();
+    // As they are written.
+    let mut keys = Vec::new();
     let mut mistakes = Vec::new();
     for (written, value) in table.entries() {
         let written = written.as_str().unwrap_or_default();
@@ -115,9 +117,15 @@ pub(super) fn of(
         match one(scope, written, value, &place, resolve) {
             Ok(route) => {
                 let mut known = routes.iter();
-                match known.find(|known| known.key.is_same(&route.key)) {
-                    Some(known) => mistakes.push(hidden(scope, &place, known, &route)),
-                    None => routes.push(route),
+                match known.position(|known| known.key.is_same(&route.key)) {
+                    Some(number) => {
+                        let both = [keys[number], written];
+                        mistakes.push(same(scope, &place, both));
+                    }
+                    None => {
+                        keys.push(written);
+                        routes.push(route);
+                    }
                 }
             }
             Err(Failure::Mistakes(Diagnostics(found))) => mistakes.extend(found),
@@ -168,11 +176,8 @@ fn one(
 }
 
 /// The mistake that two routes are for the same requests.
-fn hidden(scope: &Scope, place: &ValuePlace, first: &Route, second: &Route) -> Diagnostic {
-    let message = format!(
-        "the routes `{}` and `{}` are the same",
-        first.key, second.key
-    );
+fn same(scope: &Scope, place: &ValuePlace, [first, second]: [&str; 2]) -> Diagnostic {
+    let message = format!("the routes `{first}` and `{second}` are the same");
     let hint = "upper and lower case of a host and a slash at the end make no difference";
     scope.diagnose(&place.whole(), message, Some(hint.to_owned()))
 }

@@ -43,7 +43,7 @@ enum Samples {
 pub const APPLICATION: &str = "application";
 
 /// What is counted of one application.
-struct Application<'a> {
+struct OneApplication<'a> {
     workers: Vec<&'a WorkerStatus>,
     queue: &'a QueueStatus,
     totals: &'a Totals,
@@ -81,10 +81,10 @@ fn one(value: u64) -> Samples {
 }
 
 /// The values for each application, or for the only one.
-fn each(observed: &Observed, of: impl Fn(&Application<'_>) -> Samples) -> Samples {
+fn each(observed: &Observed, of: impl Fn(&OneApplication<'_>) -> Samples) -> Samples {
     let status = &observed.snapshot.status;
     if status.applications.is_empty() {
-        return of(&Application {
+        return of(&OneApplication {
             workers: status.workers.iter().collect(),
             queue: &status.queue,
             totals: &status.totals,
@@ -94,7 +94,7 @@ fn each(observed: &Observed, of: impl Fn(&Application<'_>) -> Samples) -> Sample
         let name = &application.name;
         let workers = status.workers.iter();
         let is_its = |worker: &&WorkerStatus| worker.application.as_ref() == Some(name);
-        let samples = of(&Application {
+        let samples = of(&OneApplication {
             workers: workers.filter(is_its).collect(),
             queue: &application.queue,
             totals: &application.totals,

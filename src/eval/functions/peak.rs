@@ -74,7 +74,10 @@ pub(crate) fn routes(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Val
                     return Err(wrong(&format!("{} in them", other.kind())));
                 }
             }
-            Value::List(_) | Value::Tuple(_) => return Err(wrong("an empty list")),
+            Value::List(_) | Value::Tuple(_) => {
+                let message = format!("`Routes` takes at least one word for {}", quoted(key));
+                return Err(Fault::bad_value(message));
+            }
             other => return Err(wrong(other.kind_shown())),
         }
     }
