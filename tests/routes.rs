@@ -27,7 +27,7 @@ site = commands.Routes({
     '*.example.org/': 'api',
     '/static/': ['files', 'public'],
     'old.example.org/': ['redirect', 'https://example.org/'],
-  })
+})
 api = commands.Alias(command=['WSGI', 'import:api.application'])
 app = commands.Alias(command=['serve', 'site'])
 url = 'tcp://127.0.0.1:0'

@@ -149,6 +149,9 @@ impl IniLineReader<'_> {
                 });
             }
             Some(Shape::Setting(setting)) => self.setting(line, at, &setting),
+            None if matches!(self.state, Continues::Value) && only_closes(line) => {
+                self.continue_value(line, at);
+            }
             None => {
                 self.finish();
                 let mistake = self.explain(line, at);
@@ -234,6 +237,14 @@ impl IniLineReader<'_> {
             .with_hint("begin a comment with `#`, indent what continues a value"),
         }
     }
+}
+
+/// Whether a line has brackets that are closed and nothing else, but for a comment. It continues a value also without an
+/// indent, as people write it: a name of a setting cannot be meant.
+pub(super) fn only_closes(line: &str) -> bool {
+    let (code, _) = line.split_once('#').unwrap_or((line, ""));
+    let is_part = |c: char| matches!(c, ')' | ']' | '}' | ',' | ' ' | '\t' | '\r');
+    line.starts_with([')', ']', '}']) && code.chars().all(is_part)
 }
 
 /// What a line is.
@@ -390,6 +401,14 @@ mod tests {
                 "empty=",
             ]
         );
+    }
+
+    #[test]
+    fn what_only_closes_brackets_needs_no_indent() {
+        let text = "a = f({\n  1,\n})  # b = c\n}\nb = [\n]\n) = 1\n[c]\n}\n";
+        let (lines, mistakes) = lines(text);
+        assert_eq!(lines, ["a=f({\n1,\n})  # b = c\n}", "b=[\n]", ")=1", "[c]"]);
+        assert_eq!(mistakes, ["x.ini:9: expected `NAME = VALUE`, found `}`"]);
     }
 
     #[test]

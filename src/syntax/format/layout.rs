@@ -99,6 +99,7 @@ fn raw_lines<'a>(source: &'a Source, lines: &'a [IniLine]) -> impl Iterator<Item
             None if line.starts_with([' ', '\t', '\x0b', '\x0c', '\r']) => {
                 Raw::Continuation(line.trim_start())
             }
+            None if ini_lines::only_closes(line) => Raw::Continuation(line),
             None => Raw::Comment(line),
         })
     })
