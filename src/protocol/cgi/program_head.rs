@@ -13,6 +13,9 @@ use crate::protocol::hop_by_hop::is_hop_by_hop;
 /// other servers have them, are met in practice.
 const LARGEST: usize = 1024 * 1024;
 
+/// The most fields of a head.
+const MOST_FIELDS: usize = 1000;
+
 /// How much of a malformed head the log shows, in characters.
 const SHOWN: usize = 200;
 
@@ -57,6 +60,8 @@ pub enum MalformedHead {
     Empty,
     /// It is larger than a head may be.
     TooLarge,
+    /// It has more fields than a head may have.
+    TooMany,
 }
 
 impl fmt::Display for MalformedHead {
@@ -75,6 +80,7 @@ impl fmt::Display for MalformedHead {
             ),
             Self::Empty => formatter.write_str("its head has no field"),
             Self::TooLarge => write!(formatter, "its head is larger than {LARGEST} bytes"),
+            Self::TooMany => write!(formatter, "its head has more than {MOST_FIELDS} fields"),
         }
     }
 }
@@ -152,7 +158,10 @@ impl ProgramHead {
             } else if !is_hop_by_hop(name.as_str()) {
                 let value = HeaderValue::from_bytes(value).map_err(|_| no_field())?;
                 let added = headers.try_append(name, value);
-                added.map_err(|_| MalformedHead::TooLarge)?;
+                added.map_err(|_| MalformedHead::TooMany)?;
+                if headers.len() > MOST_FIELDS {
+                    return Err(MalformedHead::TooMany);
+                }
             }
         }
         if status.is_none() && headers.is_empty() {
@@ -212,7 +221,7 @@ fn shown(line: &[u8]) -> String {
 mod tests {
     use http::StatusCode;
 
-    use super::{HeadReader, LARGEST, MalformedHead, ProgramHead};
+    use super::{HeadReader, MOST_FIELDS, MalformedHead, ProgramHead};
 
     /// What a text is read as, whatever the parts in which it comes.
     fn read(text: &[u8]) -> Result<Option<(ProgramHead, Vec<u8>)>, MalformedHead> {
@@ -336,8 +345,9 @@ mod tests {
         let large = field.repeat(15) + "\n";
         assert!(matches!(read_whole(&large), Ok(Some(_))));
         assert_eq!(read_whole(&field.repeat(17)), Err(MalformedHead::TooLarge));
-        let many = "A: b\n".repeat(LARGEST / 5) + "\n";
-        assert_eq!(read_whole(&many), Err(MalformedHead::TooLarge));
+        let fields = |count| read_whole(&("A: b\n".repeat(count) + "\n"));
+        assert!(matches!(fields(MOST_FIELDS), Ok(Some(_))));
+        assert_eq!(fields(MOST_FIELDS + 1), Err(MalformedHead::TooMany));
     }
 
     fn read_whole(text: &str) -> Result<Option<(ProgramHead, bytes::Bytes)>, MalformedHead> {

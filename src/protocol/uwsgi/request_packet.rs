@@ -106,7 +106,7 @@ mod tests {
         let variables: &[(&[u8], &[u8])] =
             &[(b"REQUEST_METHOD", b"GET"), (b"EMPTY", b""), (b"", b"x")];
         let written = packet(variables).expect("a small packet");
-        let expected = b"\0\x28\0\0\x0e\0REQUEST_METHOD\x03\0GET\x05\0EMPTY\0\0\0\0\x01\0x";
+        let expected = b"\0\x23\0\0\x0e\0REQUEST_METHOD\x03\0GET\x05\0EMPTY\0\0\0\0\x01\0x";
         assert_eq!(written, expected);
         let (head, rest) = written.split_first_chunk::<HEAD>().expect("a head");
         assert_eq!(size_of_variables(*head), Ok(rest.len()));
