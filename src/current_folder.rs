@@ -54,6 +54,14 @@ pub fn follow() {
 /// # Errors
 /// It may not be opened.
 pub fn hold() -> io::Result<File> {
+    hold_folder(Path::new("."))
+}
+
+/// Opens a folder, so that a process can begin in it.
+///
+/// # Errors
+/// It may not be opened, or is none.
+pub fn hold_folder(path: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags};
     // Permission to enter it is enough; listing it needs more.
     #[cfg(target_os = "linux")]
@@ -61,7 +69,7 @@ pub fn hold() -> io::Result<File> {
     #[cfg(not(target_os = "linux"))]
     let access = OFlags::RDONLY;
     let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(File::from(rustix::fs::open(".", flags, Mode::empty())?))
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 #[cfg(test)]

@@ -62,6 +62,9 @@
 //! | certificates of clients, and what applications see of them | `gateway/socket/tls/client_certificate.rs`, `gateway/socket/tls/session_variables.rs` |
 //! | when a certificate is asked for or renewed (ACME) | `acme/mod.rs`; the answers to the authority: `gateway/socket/tls/acme_store.rs`, `gateway/http/https_only/acme_challenge.rs` |
 //! | redirects to https, HSTS | `gateway/http/https_only/`; for which addresses: `plan/tls/https_settings.rs` |
+//! | which settings one application can have of its own, and where they come from | `config/prefixes.rs`; `plan/application/mod.rs` applies them |
+//! | the environment, the folder and `sys.path` of workers | `plan/surroundings/` |
+//! | what runs before an application starts | `plan/supervised.rs` reads it, `supervisor/programs/start_command.rs` runs it |
 //! | which user the server is | `plan/user.rs` reads the settings, `supervisor/identity.rs` applies them |
 //! | what `launch` watches, and what of it counts | `file_watch/relevance.rs`; `server/development.rs` reloads, `application/development/` is what browsers see of it |
 //! | what an event makes of the server | `supervisor/lifecycle.rs`, a table; `server/master.rs` obeys it |

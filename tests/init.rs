@@ -117,6 +117,17 @@ fn the_likeliest_application_is_served() {
         ),
         (
             &[
+                ("app.wsgi", "app = 1\n"),
+                (
+                    "my-app.py",
+                    "from fastapi import FastAPI\napplication = FastAPI()\n",
+                ),
+            ],
+            "WSGI file:app.wsgi:app",
+            &["Also found: ASGI file:my-app.py\n"],
+        ),
+        (
+            &[
                 ("main.py", "app = Flask(__name__)\n"),
                 (
                     "app.py",

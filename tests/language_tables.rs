@@ -109,8 +109,12 @@ fn settings_have_the_accessor_of_their_kind() {
             SettingKind::Texts
             | SettingKind::Urls
             | SettingKind::Paths
+            | SettingKind::Programs
             | SettingKind::Choices(_) => {
                 assert!(configuration.texts(setting.name).is_empty());
+            }
+            SettingKind::Variables => {
+                assert_eq!(configuration.variables(setting.name), Vec::new());
             }
             SettingKind::Networks => {
                 assert_eq!(configuration.optional_texts(setting.name), None);

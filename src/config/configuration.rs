@@ -1,5 +1,6 @@
 //! The configuration in force: the layers over the built-in settings.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use super::files::file_format::{FileFormat, format_of};
 use super::files::load::{Inclusion, Loader};
 use super::files::{ini_file, key_file};
 use super::keys::KEYS;
+use super::prefixes::SettingsPrefixes;
 use super::rule::{Part, Rule, RuleBody, RuleOrigin};
 use super::rules::Rules;
 use super::setting::{BooleanOrText, Checked};
@@ -46,7 +48,9 @@ pub enum Layer {
 /// The rules in force: all layers over the built-in settings.
 #[derive(Debug)]
 pub struct Configuration {
-    pub(super) rules: Rules,
+    pub(super) rules: Arc<Rules>,
+    /// Where settings are looked for before `runner.*`.
+    prefixes: SettingsPrefixes,
     /// The values of the settings under `runner.`.
     pub(super) settings: HashMap<&'static str, Checked>,
     pub(super) warnings: Vec<Diagnostic>,
@@ -101,7 +105,8 @@ impl Configuration {
         at_start.extend(validate::long_drain(&loader.rules, &settings));
         validate::sort_by_place(&mut at_start);
         let configuration = Self {
-            rules: loader.rules,
+            rules: Arc::new(loader.rules),
+            prefixes: SettingsPrefixes::default(),
             settings,
             warnings: loader.warnings,
             at_start,
@@ -110,12 +115,52 @@ impl Configuration {
         (configuration, mistakes)
     }
 
+    /// The settings as an application has them: those below each prefix, which has no dot at its end, come before those
+    /// of `self`; below the first prefix before those below the second.
+    ///
+    /// # Errors
+    /// Every mistake below the prefixes.
+    pub fn of_application(&self, prefixes: &[Arc<str>]) -> Result<Self, Diagnostics> {
+        let prefixes = SettingsPrefixes([prefixes, &self.prefixes.0].concat());
+        let mut mistakes = Vec::new();
+        let base = &self.settings;
+        let settings = validate::of_application(&self.rules, &prefixes, base, &mut mistakes);
+        if !mistakes.is_empty() {
+            validate::sort_by_place(&mut mistakes);
+            return Err(Diagnostics(mistakes));
+        }
+        Ok(Self {
+            rules: Arc::clone(&self.rules),
+            prefixes,
+            settings,
+            warnings: Vec::new(),
+            at_start: Vec::new(),
+            factories: Vec::new(),
+        })
+    }
+
+    /// Whether there is a setting below a prefix.
+    #[must_use]
+    pub fn has_below(&self, prefix: &str) -> bool {
+        let all = self.rules.all().chain(self.rules.all_on_demand());
+        let below = |name: &str| {
+            let rest = name.strip_prefix(prefix);
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        all.map(|rule| &*rule.name).any(below)
+    }
+
     /// The value of a property; `None` if no rule gives one.
     ///
     /// # Errors
     /// Its rule cannot be evaluated.
     pub fn get(&self, name: &str) -> Result<Option<Value>, Diagnostic> {
-        self.rules.get(name)
+        self.rules.get(&self.source(name))
+    }
+
+    /// The property that gives a setting its value here.
+    fn source<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        self.prefixes.source(&self.rules, name)
     }
 
     /// The value of an expression that is in no file: paths in it are relative to the current directory.
@@ -134,7 +179,7 @@ impl Configuration {
             file_name: String::new(),
             shortcuts: HashMap::new(),
         });
-        crate::eval::evaluate(&self.rules, &home, None, &parsed, &mut Budget::default())
+        crate::eval::evaluate(&*self.rules, &home, None, &parsed, &mut Budget::default())
     }
 
     /// Whether a setting has an invalid value.
@@ -179,7 +224,7 @@ impl Configuration {
     #[must_use]
     pub fn complain(&self, name: &str, message: String, hint: Option<String>) -> Diagnostic {
         let mistake = Diagnostic::new("setting/value", message).with_hint_if(hint);
-        self.rules.label(mistake, name)
+        self.rules.label(mistake, &self.source(name))
     }
 
     /// An error in an element of a property's value, counted from 0: at that element, if its place is known, or else at the
@@ -193,7 +238,8 @@ impl Configuration {
     #[must_use]
     pub fn complain_of_part(&self, name: &str, part: Part<'_>, message: String) -> Diagnostic {
         let mut mistake = self.complain(name, message, None);
-        let written = self.rules.origin(name).and_then(|rule| rule.part(part));
+        let rule = self.rules.origin(&self.source(name));
+        let written = rule.and_then(|rule| rule.part(part));
         if let (Some(place), Some(label)) = (
             written.and_then(|it| it.place()),
             mistake.labels.first_mut(),
@@ -212,7 +258,7 @@ impl Configuration {
 
     /// Where the rule of a property was written, or a part of its value.
     fn origin(&self, name: &str, part: Option<Part<'_>>) -> Option<RuleOrigin> {
-        let rule = self.rules.origin(name)?;
+        let rule = self.rules.origin(&self.source(name))?;
         let part = part.and_then(|part| rule.part(part));
         Some(part.unwrap_or_else(|| rule.origin.clone()))
     }
@@ -225,14 +271,17 @@ impl Configuration {
         Some(format!("{}:{}", place.source.name, place.line()))
     }
 
-    /// The name by which a property is set: that of a key, if a file for `supervise` sets it, or else its own.
+    /// The name by which a property is set: that of a key, if a file for `supervise` sets it, one with the prefix of an
+    /// application, or else its own.
     #[must_use]
-    pub fn written_name<'a>(&self, name: &'a str) -> &'a str {
-        let place = self.rules.origin(name).and_then(|rule| rule.origin.place());
+    pub fn written_name<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        let source = self.source(name);
+        let rule = self.rules.origin(&source);
+        let place = rule.and_then(|rule| rule.origin.place());
         let of_keys = |place: Place| format_of(&place.source) == Some(FileFormat::Keys);
         let by_key = place.is_some_and(of_keys);
-        let key = KEYS.iter().find(|key| by_key && key.setting == name);
-        key.map_or(name, |key| key.name)
+        let key = KEYS.iter().find(|key| by_key && key.setting == source);
+        key.map_or(source, |key| Cow::Borrowed(key.name))
     }
 
     /// The folder of the file with a property's rule, or with a part of its value: relative paths in it start there. `None`
@@ -336,6 +385,17 @@ impl Configuration {
             Checked::Texts(texts) => Some(texts.clone()),
             _ => None,
         })
+    }
+
+    /// A setting that is a dict of environment variables: names, and values or `None` for those that are removed. Empty if it
+    /// is not set.
+    #[must_use]
+    pub fn variables(&self, name: &'static str) -> Vec<(String, Option<String>)> {
+        let variables = self.setting(name, |value| match value {
+            Checked::Variables(variables) => Some(variables.clone()),
+            _ => None,
+        });
+        variables.unwrap_or_default()
     }
 
     /// A setting that is a list of paths, made absolute; empty if it is not set.

@@ -3,6 +3,9 @@
 use super::settings;
 use crate::syntax::{Diagnostic, quoted};
 
+/// The name of the rule for every property.
+pub(super) const EVERYTHING: &str = "*";
+
 /// Bytes of a name at most.
 pub(super) const LONGEST: usize = 1000;
 
@@ -74,7 +77,7 @@ pub(super) fn prefix(written: &str) -> Result<String, Diagnostic> {
 /// would break all of them.
 pub(super) fn candidates(name: &str) -> impl Iterator<Item = String> {
     let own = name.starts_with("runner.") || settings::find(name).is_some();
-    let everything = (!own).then(|| "*".to_owned());
+    let everything = (!own).then(|| EVERYTHING.to_owned());
     let wildcards = name
         .rmatch_indices('.')
         .map(|(dot, _)| format!("{}.*", &name[..dot]));

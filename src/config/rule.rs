@@ -244,10 +244,10 @@ fn call<'a>(trailers: &'a [Trailer], function: &str) -> Option<&'a Expression> {
     else {
         return None;
     };
-    match &arguments[..] {
-        [Argument::One(argument) | Argument::Named(_, argument)] if **called == *function => {
-            Some(argument)
-        }
+    let named = |name: &str| name == "command" || arguments.len() == 1;
+    match arguments.first()? {
+        Argument::One(argument) if **called == *function => Some(argument),
+        Argument::Named(name, argument) if **called == *function && named(name) => Some(argument),
         _ => None,
     }
 }

@@ -12,7 +12,7 @@ use std::thread;
 use nix::unistd::User;
 
 use super::allowance::Allowance;
-use super::name::{LONGEST, candidates};
+use super::name::{EVERYTHING, LONGEST, candidates};
 use super::rule::{Rule, RuleBody, RuleOrigin};
 use super::settings;
 use crate::current_folder;
@@ -107,6 +107,14 @@ impl Rules {
     /// The rule of a name, which may end with `*` or `?`.
     pub(super) fn rule(&self, name: &str) -> Option<&Rule> {
         self.rules.get(name).map(|rule| &**rule)
+    }
+
+    /// Whether a rule can give a property its value, other than the one for every property.
+    pub(super) fn has_rule_for(&self, name: &str) -> bool {
+        candidates(name)
+            .filter(|candidate| candidate != EVERYTHING)
+            .chain(std::iter::once(format!("{name}?")))
+            .any(|rule| self.rules.contains_key(&*rule) || self.on_demand.contains_key(&*rule))
     }
 
     /// All rules, in no order.

@@ -54,6 +54,10 @@ pub enum SettingKind {
     Paths,
     /// A command, or the name of one.
     Command,
+    /// The command line of a program, or a list of them.
+    Programs,
+    /// A dict of environment variables: strings, or `None` for those that are removed.
+    Variables,
 }
 
 impl SettingKind {
@@ -91,6 +95,8 @@ impl SettingKind {
             Self::Urls => "a URL or a list of URLs",
             Self::Paths => "a path or a list of paths",
             Self::Command => "a command",
+            Self::Programs => "a command line or a list of command lines",
+            Self::Variables => "a dict of strings",
         };
         noun.to_owned()
     }
@@ -100,7 +106,7 @@ impl SettingKind {
     pub fn wanted(self) -> String {
         let more = match self {
             Self::Path | Self::Program | Self::Url => " (a string)",
-            Self::Paths | Self::Urls => " (strings)",
+            Self::Paths | Self::Urls | Self::Programs => " (strings)",
             Self::Integer { .. }
             | Self::Boolean
             | Self::BooleanOr(_)
@@ -115,7 +121,8 @@ impl SettingKind {
             | Self::Networks
             | Self::Account
             | Self::Rights
-            | Self::Command => "",
+            | Self::Command
+            | Self::Variables => "",
         };
         self.noun() + more
     }
@@ -133,6 +140,8 @@ impl SettingKind {
             Self::Path | Self::Paths => ", relative to the file with the setting",
             Self::Command => ": `commands.Alias(command=[…])`",
             Self::Rights => ", as in `'027'`",
+            Self::Programs => ": `'PROGRAM ARGS…'`",
+            Self::Variables => ": `{'NAME': 'value'}`; `None` removes a variable",
             Self::Texts => ": `['…', '…']`",
             Self::Choices(texts) => {
                 return format!("{}: `['{}']`", self.noun(), texts.join("', '"));
@@ -241,4 +250,6 @@ pub enum Checked {
     Texts(Vec<String>),
     /// A path, not yet absolute.
     Path(PathBuf),
+    /// Variables of the environment; `None` for those that are removed.
+    Variables(Vec<(String, Option<String>)>),
 }

@@ -39,6 +39,18 @@ pub const SETTINGS: &[Setting] = settings! {
         "Event loop of ASGI applications",
         "The event loop that ASGI applications run in: that of `asyncio`, that of `uvloop`, or what a function returns, as in `'my_app.loops:new_loop'`. `'auto'` is `uvloop` where it is installed, else `asyncio`.",
         "runner.asgi.loop = 'asyncio'";
+    "runner.before_start" SettingKind::Programs, DefaultValue::Unset,
+        "Commands that run before the application",
+        "A command line, or a list of them, that run before the application is imported: one after the other, each in a process group of its own, as the user of the server, in the folder that `runner` was started in. What they write goes to the log, and `runner.start_timeout` is the time for each. If one fails, the start fails. They run before the start and before each reload, where the old version goes on if one fails; `launch` runs them at its start only, and `CGI` does not. The words are separated as a shell does it; a program with a `/` is relative to the file.",
+        "runner.before_start = ['python3 manage.py migrate --noinput', './warm_cache']";
+    "runner.environment" SettingKind::Variables, DefaultValue::Unset,
+        "Variables of the applications' environment",
+        "Variables that the environment of applications and of the programs beside them has, besides those that `runner` was started with; `None` removes one. They come after those of `runner.environment_file`. A reload applies new ones.",
+        "runner.environment = {'DJANGO_SETTINGS_MODULE': 'shop.settings', 'LANG': None}";
+    "runner.environment_file" SettingKind::Paths, DefaultValue::Unset,
+        "Files of variables for applications (.env)",
+        "A file of variables, `NAME=value` on each line, for the environment of applications and of the programs beside them, or a list of such files, of which later ones count. `$OTHER` in a value is a variable of the same file or of the environment that `runner` was started with. A reload reads them again, as the user of the server.",
+        "runner.environment_file = '.env'";
     "runner.group" SettingKind::Account, DefaultValue::Unset,
         "Group that the server and its workers run as",
         "The group that the server and its workers run as, once the server listens. By default, it is the group of `runner.user`. Only root can change it.",
@@ -151,6 +163,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "Name before the lines of the log",
         "The name that stands before each line that `runner` writes to the log, the access log included. By default, there is one where `supervise` keeps several programs running, which share a log: that of the file without its ending, or of the application.",
         "runner.log.name = 'shop'";
+    "runner.path" SettingKind::Paths, DefaultValue::Unset,
+        "Folders in which Python looks for modules",
+        "A folder in which Python looks for modules, or a list of them: they stand in front of `sys.path`, before the folder of the file that is run. `launch` watches them.",
+        "runner.path = ['src', 'vendor']";
     "runner.python" SettingKind::Program, DefaultValue::Unset,
         "Python interpreter of applications",
         "The Python interpreter that applications run in. By default, it is that of the active virtual environment, else that of one beside the file (`.venv`, `venv`), else `python3`.",
@@ -315,6 +331,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "Folder for large request and response bodies",
         "The folder for request bodies, and for responses that wait for their clients, where they are too large to be kept in memory. The server must be able to write in it. By default, it is the first of `$TMPDIR`, `$TEMP`, `$TMP`, `/tmp`, `/var/tmp` and `/usr/tmp` in which the server can create a file.",
         "runner.tmp = '/var/tmp'";
+    "runner.touch_reload" SettingKind::Paths, DefaultValue::Unset,
+        "Files whose change reloads the server",
+        "A file, or a list of them, whose change reloads the server as SIGHUP does: each time that it is written, touched or made. It need not exist yet, but its folder must. `launch` reloads anyway when code changes.",
+        "runner.touch_reload = 'reload.txt'";
     "runner.umask" SettingKind::Rights, DefaultValue::Unset,
         "Permission bits cleared on new files (umask)",
         "Permission bits that are cleared on files that the server and its workers create, the sockets that it listens on included (umask). By default, they are those that `runner` was started with. `'0027'` is the same as `'027'`.",
@@ -339,6 +359,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "Time for a WebSocket client to answer a ping",
         "The time in which the client of a WebSocket must answer a ping. After it, the connection is closed, and the application sees code 1006. 0 is no limit.",
         "runner.websocket.ping_timeout = '5s'";
+    "runner.workers.directory" SettingKind::Path, DefaultValue::Unset,
+        "Current folder of the workers",
+        "The folder that is the current one of workers, from before the application is imported. The server's own stays. By default, it is the one that `runner` was started in.",
+        "runner.workers.directory = 'data'";
     "runner.workers.idle_timeout" SettingKind::Duration, DefaultValue::Number(60),
         "Idle time after which an extra worker ends",
         "The time that a worker beyond `runner.workers.min` may be idle. After it, the worker ends. 0 keeps every worker that was ever needed.",

@@ -15,6 +15,7 @@ pub use evaluate::identifiers::{CONSTANTS, Constant};
 pub use evaluate::unknown_names::unknown_names;
 pub use functions::peak::check_import;
 pub use functions::{FUNCTIONS, Function};
+pub use value::alias::Alias;
 pub use value::closure::{Home, Variables};
 pub use value::properties::{FoundFile, Properties};
 pub use value::repr::Repr;

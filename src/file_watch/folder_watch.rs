@@ -33,6 +33,8 @@ pub(super) struct FolderWatch {
     watched: WatchedFiles,
     /// The folders that are watched, for whatever reason.
     all: BTreeSet<PathBuf>,
+    /// When the files that may be touched were last modified; `None` for a file that is not there.
+    times: BTreeMap<PathBuf, Option<SystemTime>>,
     /// The contents of files at their last change, as hashes; `None` for a file that was gone then.
     contents: BTreeMap<PathBuf, Option<u64>>,
     hasher: RandomState,
@@ -54,6 +56,7 @@ impl FolderWatch {
             polled: None,
             watched: WatchedFiles::default(),
             all: BTreeSet::new(),
+            times: BTreeMap::new(),
             contents: BTreeMap::new(),
             hasher: RandomState::new(),
             begun: SystemTime::now(),
@@ -72,6 +75,11 @@ impl FolderWatch {
 
     /// Whether a file has another content than at its last change. A folder stands for unknown files below it.
     pub(super) fn has_new_content(&mut self, file: &Path) -> bool {
+        if let Some(time) = self.times.get_mut(file) {
+            // One that is gone has nothing to say.
+            let now = modified(file);
+            return std::mem::replace(time, now) != now && now.is_some();
+        }
         if file.is_dir() {
             return true;
         }
@@ -91,6 +99,16 @@ impl FolderWatch {
                 self.watched
                     .files
                     .extend(in_folder(folder.as_deref(), &path));
+                self.watch_all(folder, false, &mut changed);
+            }
+        }
+        for file in files.touched {
+            for path in [canonical(&file), file] {
+                let folder = path.parent().map(canonical);
+                if let Some(path) = in_folder(folder.as_deref(), &path) {
+                    let time = modified(&path);
+                    self.times.entry(path).or_insert(time);
+                }
                 self.watch_all(folder, false, &mut changed);
             }
         }
@@ -119,10 +137,14 @@ impl FolderWatch {
         };
         if event.need_rescan() {
             // The system has dropped events. Which files they were about is not known.
-            return self.watched.trees.iter().cloned().collect();
+            let unknown = self.watched.trees.iter().chain(self.times.keys());
+            return unknown.cloned().collect();
         }
         if !is_change(event.kind) {
-            return Vec::new();
+            let touched = event.paths.into_iter();
+            return touched
+                .filter(|path| self.times.contains_key(path))
+                .collect();
         }
         // A look each second finds a new time of each folder in which a file was made.
         let is_named_anew = !matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)));
@@ -151,6 +173,7 @@ impl FolderWatch {
             folder.is_some_and(|folder| self.watched.folders.contains(folder))
         };
         self.watched.files.contains(path)
+            || self.times.contains_key(path)
             || is_relevant(path) && (is_in_folder() || self.is_in_tree(path))
     }
 
@@ -269,9 +292,9 @@ fn canonical(path: &Path) -> PathBuf {
 fn handler(events: &mpsc::Sender<Told>) -> impl Fn(notify::Result<Event>) + Send + use<> {
     let events = events.clone();
     move |event| {
-        let is_news = event
-            .as_ref()
-            .map_or(true, |event| event.need_rescan() || is_change(event.kind));
+        let is_news = event.as_ref().map_or(true, |event| {
+            event.need_rescan() || is_change(event.kind) || is_dating(event.kind)
+        });
         if is_news {
             // The thread has ended, and the watcher ends with it.
             let _ = events.send(Told::Reported(event));
@@ -294,6 +317,11 @@ fn is_change(kind: EventKind) -> bool {
         EventKind::Modify(_) => true,
         EventKind::Access(_) => false,
     }
+}
+
+/// Whether an event can mean that a file has another time of modification, and nothing else.
+fn is_dating(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Modify(ModifyKind::Metadata(_)))
 }
 
 fn in_folder(folder: Option<&Path>, path: &Path) -> Option<PathBuf> {

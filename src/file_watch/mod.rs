@@ -46,7 +46,26 @@ impl FileWatch {
         Self::start_with(files, FolderWatch::new)
     }
 
+    /// The same without waiting: what changes in the first milliseconds may be missed.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn begin(files: WatchedFiles) -> std::io::Result<Self> {
+        Self::begin_with(files, FolderWatch::new)
+    }
+
     fn start_with(
+        files: WatchedFiles,
+        new: fn(mpsc::Sender<Told>) -> FolderWatch,
+    ) -> std::io::Result<Self> {
+        let watch = Self::begin_with(files, new)?;
+        let (answer, answered) = mpsc::channel();
+        let _ = watch.tells.send(Told::Answer(answer));
+        let _ = answered.recv_timeout(PATIENCE);
+        Ok(watch)
+    }
+
+    fn begin_with(
         files: WatchedFiles,
         new: fn(mpsc::Sender<Told>) -> FolderWatch,
     ) -> std::io::Result<Self> {
@@ -57,9 +76,6 @@ impl FileWatch {
         thread.spawn(move || watch(new(events), &told, &reports))?;
         let watch = Self { tells, changes };
         watch.add(files);
-        let (answer, answered) = mpsc::channel();
-        let _ = watch.tells.send(Told::Answer(answer));
-        let _ = answered.recv_timeout(PATIENCE);
         Ok(watch)
     }
 
@@ -198,6 +214,32 @@ mod tests {
         assert_eq!(watch.changed().await, changes([&*other]));
         fs::remove_file(&one).expect("a file");
         assert_eq!(watch.changed().await, changes([&*one]));
+    }
+
+    #[tokio::test]
+    async fn files_that_may_be_touched_count_though_they_say_the_same() {
+        let (_kept, folder) = folder();
+        let file = folder.join("reload.txt");
+        let touched = WatchedFiles {
+            touched: BTreeSet::from([file.clone()]),
+            ..WatchedFiles::default()
+        };
+        let polling = FileWatch::start_with(touched.clone(), FolderWatch::polling);
+        let mut watches =
+            [FileWatch::start(touched), polling].map(|watch| watch.expect("a thread"));
+        let written = || fs::write(&file, "").expect("a file");
+        let dated = |seconds| {
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            let opened = fs::File::open(&file).expect("a file");
+            opened.set_modified(time).expect("a file of ours");
+        };
+        let changed: [&dyn Fn(); 3] = [&written, &|| dated(1), &|| dated(2)];
+        for change in changed {
+            change();
+            for watch in &mut watches {
+                assert_eq!(watch.changed().await, changes([&*file]));
+            }
+        }
     }
 
     #[tokio::test]

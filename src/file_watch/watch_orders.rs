@@ -13,6 +13,8 @@ pub struct WatchedFiles {
     pub folders: BTreeSet<PathBuf>,
     /// Files that count whatever their names are.
     pub files: BTreeSet<PathBuf>,
+    /// Files that count each time that they are written or touched, though their contents stay the same.
+    pub touched: BTreeSet<PathBuf>,
 }
 
 /// What the thread is told.

@@ -4,6 +4,7 @@
 pub mod entry;
 pub mod first_line;
 pub mod node;
+mod object_url;
 mod python_habits;
 pub mod report;
 pub mod resolve;

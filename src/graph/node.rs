@@ -148,7 +148,7 @@ pub fn draw_application(
     tree: &mut Vec<Branch>,
 ) {
     match application {
-        ApplicationName::BuiltIn { what, origin } => {
+        ApplicationName::BuiltIn { what, origin, .. } => {
             tree.push(Branch::written(
                 depth,
                 what.to_string(),
@@ -171,6 +171,7 @@ pub fn draw_application(
             target,
             origin,
             adapter,
+            ..
         } => {
             let adapter = scope.place(adapter.as_ref().unwrap_or(origin));
             tree.push(Branch::written(depth, interface.word(), adapter));

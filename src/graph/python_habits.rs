@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::config::source;
-use crate::line::target::{SCHEME, Target};
+use crate::line::target::{FILE_SCHEME, SCHEME, Target};
 use crate::plan::application::PythonInterface;
 
 /// The names that applications have, the likelier first, and those of functions that make one.
@@ -61,20 +61,14 @@ pub(super) fn hint(
         true => format!("{hint}, with the application's name"),
         false => hint,
     };
-    match module {
-        Some(module) => {
-            let hint = write(&format!("{module}{object}")).map(explained);
-            hint.or_else(|| Some(cannot_be_imported(&module)))
-        }
-        None => {
-            let stem = file.file_stem()?.to_str()?;
-            let Some(hint) = write(&format!("{stem}{object}")) else {
-                return Some(cannot_be_imported(stem));
-            };
-            let folder = Path::new(place).parent()?.display();
-            Some(explained(format!("go to `{folder}`, and {hint}")))
-        }
-    }
+    let by_name = module.and_then(|module| write(&format!("{module}{object}")));
+    let hint = by_name.unwrap_or_else(|| {
+        // It cannot be imported by name.
+        let shown = file.strip_prefix(folder).unwrap_or(&file).display();
+        let object = object.trim_start_matches(['.', ':']);
+        format!("write `{before}{FILE_SCHEME}{shown}:{object}`")
+    });
+    Some(explained(hint))
 }
 
 /// How an application is called, as far as the imports in its file, or the name of its module, show it.
@@ -92,10 +86,6 @@ fn interface(file: Option<&Path>, module: &str) -> PythonInterface {
         true => PythonInterface::Asgi,
         false => PythonInterface::Wsgi,
     }
-}
-
-fn cannot_be_imported(module: &str) -> String {
-    format!("rename it: `{module}` cannot be the name of a Python module")
 }
 
 /// The file of a module, if it is in a folder.

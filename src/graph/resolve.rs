@@ -1,18 +1,18 @@
 //! Words to a node: through shortcuts and aliases, down to a command, its gateway, and the application behind it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::eval::{Table, Value};
 use crate::graph::entry::{self, Commands, Entry, EntryKind, Options};
 use crate::graph::node::Node;
+use crate::graph::object_url;
 use crate::graph::routes::{self, RouteValue, ValuePlace};
 use crate::graph::shortcuts::{self, SHORTCUTS, Wanted};
 use crate::line::failure::Failure;
 use crate::line::run_file::run_file;
 use crate::line::scope::Scope;
-use crate::line::target::{InvalidTarget, SCHEME, Target};
-use crate::line::word::{Line, Origin, Step, Word};
+use crate::line::target::Target;
+use crate::line::word::{Line, Origin, SettingsPrefix, Step, Word};
 use crate::plan::application::{ApplicationName, PythonInterface};
 use crate::syntax::quoted;
 
@@ -98,6 +98,7 @@ fn node(
         },
         Named::Import(target, origin) => {
             let scope = of_script(scope, line.take_script().as_ref());
+            let scope = scope.of_application(&line.settings)?;
             let arguments = line.words.into_iter().map(|word| word.exact);
             Ok((commands.call)(scope, target, origin, arguments.collect()))
         }
@@ -157,10 +158,21 @@ pub fn expands(commands: Commands, scope: &Scope, line: Line) -> Result<(), Fail
 pub fn application(
     commands: Commands,
     scope: &Scope,
-    line: Line,
+    mut line: Line,
     place: Options,
 ) -> Result<(ApplicationName, Line), Failure> {
-    named_application(commands, scope, line, Wanted::Application, place)
+    // What is set for the words around it counts for it, too, and less than what is set for itself.
+    let around = std::mem::take(&mut line.settings);
+    let within = Within { place, around };
+    named_application(commands, scope, line, Wanted::Application, &within)
+}
+
+/// Where the words of an application stand.
+struct Within {
+    /// Where its options may stand.
+    place: Options,
+    /// The prefixes of settings that the words around it have.
+    around: Vec<SettingsPrefix>,
 }
 
 fn named_application(
@@ -168,25 +180,33 @@ fn named_application(
     scope: &Scope,
     line: Line,
     wanted: Wanted,
-    place: Options,
+    within: &Within,
 ) -> Result<(ApplicationName, Line), Failure> {
     let (named, line) = expand(commands, scope, line, wanted)?;
-    application_of(commands, scope, named, line, place)
+    application_of(commands, scope, named, line, within)
 }
 
 fn application_of(
     commands: Commands,
     scope: &Scope,
     named: Named,
-    line: Line,
-    place: Options,
+    mut line: Line,
+    within: &Within,
 ) -> Result<(ApplicationName, Line), Failure> {
+    let settings = || [&line.settings[..], &within.around].concat();
     match named {
         Named::Routes(table, routes) => {
-            let one = |value: RouteValue| route(commands, scope, value, &line);
-            let what = routes::of(scope, &table, &routes, &one)?;
-            let origin = routes.whole();
-            Ok((ApplicationName::BuiltIn { what, origin }, line))
+            let inside = Within {
+                place: Options::BeforeDashes,
+                around: settings(),
+            };
+            let one = |value: RouteValue| route(commands, scope, value, &line, &inside);
+            let application = ApplicationName::BuiltIn {
+                what: routes::of(scope, &table, &routes, &one)?,
+                origin: routes.whole(),
+                settings: inside.around,
+            };
+            Ok((application, line))
         }
         Named::Import(target, origin) => Ok((
             ApplicationName::Python {
@@ -194,15 +214,19 @@ fn application_of(
                 target,
                 origin,
                 adapter: None,
+                settings: settings(),
             },
             line,
         )),
         Named::Entry(entry, word) => match entry.kind {
             EntryKind::Application { name, .. } => {
                 let in_alias = |failure: Failure| scope.in_alias(failure, &word.origin);
-                let parsed = entry::parse_application(commands, entry, place, line);
+                let settings = settings();
+                line.settings.clone_from(&settings);
+                let parsed = entry::parse_application(commands, entry, within.place, line);
+                let own = scope.of_application(&settings)?;
                 let built_in = parsed.and_then(|mut arguments| {
-                    let what = name(scope, &mut arguments)?;
+                    let what = name(&own, &mut arguments)?;
                     Ok((what, arguments.line))
                 });
                 let (what, line) = match word.origin {
@@ -213,6 +237,7 @@ fn application_of(
                     ApplicationName::BuiltIn {
                         what,
                         origin: word.origin,
+                        settings,
                     },
                     line,
                 ))
@@ -223,7 +248,7 @@ fn application_of(
                     interface,
                     origin: word.origin,
                 };
-                adapted(commands, scope, adapter, line, place)
+                adapted(commands, scope, adapter, line, within)
             }
             EntryKind::Command { .. } => Err(scope.mistake(
                 &word.origin,
@@ -243,16 +268,17 @@ fn route(
     scope: &Scope,
     RouteValue { value, place }: RouteValue,
     line: &Line,
+    within: &Within,
 ) -> Result<ApplicationName, Failure> {
     let line = Line {
-        words: Vec::new(),
         chain: line.chain.clone(),
+        ..Line::default()
     };
     let (named, line) = match substitute(scope, &place, value, line)? {
         Substitute::Words(line) => expand(commands, scope, line, Wanted::Application)?,
         Substitute::Named(named, line) => (named, line),
     };
-    let (application, rest) = application_of(commands, scope, named, line, Options::BeforeDashes)
+    let (application, rest) = application_of(commands, scope, named, line, within)
         .map_err(|failure| scope.in_alias(failure, &place.whole()))?;
     match rest.words.first() {
         None => Ok(application),
@@ -296,7 +322,7 @@ fn adapted(
     scope: &Scope,
     adapter: Adapter,
     line: Line,
-    place: Options,
+    within: &Within,
 ) -> Result<(ApplicationName, Line), Failure> {
     let entry = adapter.entry;
     let word = entry.name;
@@ -313,7 +339,7 @@ fn adapted(
         let hint = format!("write `{word}` once");
         return Err(scope.mistake(&adapter.origin, message, Some(hint)));
     }
-    match named_application(commands, scope, line, Wanted::Object, place)? {
+    match named_application(commands, scope, line, Wanted::Object, within)? {
         (
             ApplicationName::Python {
                 interface,
@@ -330,16 +356,25 @@ fn adapted(
             };
             Err(scope.mistake(&adapter.origin, message, Some(hint)))
         }
-        (ApplicationName::Python { target, origin, .. }, line) => Ok((
+        (
+            ApplicationName::Python {
+                target,
+                origin,
+                settings,
+                ..
+            },
+            line,
+        ) => Ok((
             ApplicationName::Python {
                 interface: adapter.interface,
                 target,
                 origin,
                 adapter: Some(adapter.origin),
+                settings,
             },
             line,
         )),
-        (ApplicationName::BuiltIn { what, origin }, _) => {
+        (ApplicationName::BuiltIn { what, origin, .. }, _) => {
             let article = match adapter.interface {
                 PythonInterface::Wsgi => "a",
                 PythonInterface::Asgi => "an",
@@ -372,8 +407,14 @@ fn substitute(
         origin,
     };
     match value {
-        Value::Alias(words) => {
-            let words = words
+        Value::Alias(alias) => {
+            line.settings
+                .extend(alias.settings.iter().map(|prefix| SettingsPrefix {
+                    name: Arc::clone(prefix),
+                    origin: place.whole(),
+                }));
+            let words = alias
+                .words
                 .iter()
                 .enumerate()
                 .map(|(number, text)| word(text, place.word(number)));
@@ -385,7 +426,7 @@ fn substitute(
             Ok(Substitute::Words(line))
         }
         Value::Import(name) => {
-            let target = parse_target(scope, &name, &place.whole())?;
+            let target = object_url::parse(scope, &name, &place.whole())?;
             Ok(Substitute::Named(
                 Named::Import(target, place.whole()),
                 line,
@@ -418,8 +459,7 @@ fn expand(
             return Err(Failure::mistake("there is nothing to run", None));
         }
         let word = line.words.remove(0);
-        if let Some(name) = word.text.strip_prefix(SCHEME) {
-            let target = parse_target(scope, name, &word.origin)?;
+        if let Some(target) = object_url::of_word(scope, &word)? {
             return Ok((Named::Import(target, word.origin), line));
         }
         let property = shortcuts::property(&scope.configuration, &word.text);
@@ -437,7 +477,10 @@ fn expand(
                 None => Err(shortcuts::unknown(commands, scope, &word, wanted)),
             };
         };
-        let step = Step::Name(word.text.clone(), file_of(scope));
+        let step = Step::Name(
+            word.text.clone(),
+            scope.file.as_ref().map(|file| file.path.clone()),
+        );
         if let Err(chain) = line.enter(step) {
             let origin = Origin::Property(property.as_str().into());
             let message = format!("`{}` stands for itself: {chain}", word.text);
@@ -454,13 +497,4 @@ fn expand(
             Substitute::Named(named, line) => return Ok((named, line)),
         };
     }
-}
-
-fn file_of(scope: &Scope) -> Option<PathBuf> {
-    scope.file.as_ref().map(|file| file.path.clone())
-}
-
-fn parse_target(scope: &Scope, name: &str, origin: &Origin) -> Result<Target, Failure> {
-    name.parse()
-        .map_err(|invalid: InvalidTarget| scope.mistake(origin, invalid.message, invalid.hint))
 }

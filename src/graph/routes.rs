@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::application::routes::route_key::{InvalidRoute, RouteKey};
-use crate::eval::{Table, Value};
+use crate::eval::{Alias, Table, Value};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Origin;
@@ -157,10 +157,10 @@ fn one(
         return Err(scope.mistake(&origin, message, None));
     }
     let words = match value {
-        Value::Str(name) => Value::Alias([name.to_string()].into()),
+        Value::Str(name) => Value::Alias(Alias::of(vec![name.to_string()])),
         Value::List(words) | Value::Tuple(words) => {
             let words = words.iter().filter_map(Value::as_str);
-            Value::Alias(words.map(str::to_owned).collect())
+            Value::Alias(Alias::of(words.map(str::to_owned).collect()))
         }
         other => other.clone(),
     };

@@ -6,6 +6,7 @@ use crate::graph::entry::Commands;
 use crate::graph::python_habits;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
+use crate::line::target::FILE_SCHEME;
 use crate::line::word::Word;
 use crate::plan::application::PythonInterface;
 use crate::syntax::{all_nearest, quoted};
@@ -29,7 +30,7 @@ pub fn shortcuts(configuration: &Configuration) -> Vec<Shortcut> {
         .into_iter()
         .map(|name| {
             let about = match configuration.get(&property(configuration, &name)) {
-                Ok(Some(Value::Alias(words))) => format!("Stands for `{}`", words.join(" ")),
+                Ok(Some(Value::Alias(alias))) => format!("Stands for `{}`", alias.words.join(" ")),
                 Ok(Some(Value::Routes(table))) => {
                     let keys: Vec<&str> = table.keys().filter_map(Value::as_str).collect();
                     format!("Applications for {}", keys.join(", "))
@@ -136,6 +137,9 @@ pub fn unknown(commands: Commands, scope: &Scope, word: &Word, wanted: Wanted) -
         Some("a configuration file switches it off".to_owned())
     } else if is_missing {
         Some(format!("there is no file {}", quoted(file)))
+    } else if file.ends_with(".wsgi") && folder.join(file).is_file() {
+        let before = wanted.before_object(PythonInterface::Wsgi);
+        Some(format!("write `{before}{FILE_SCHEME}{text}`"))
     } else {
         // A file that is here, and a misspelt name, are likelier than a module that is not here.
         let may_be_elsewhere =

@@ -3,17 +3,21 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::config::{Configuration, Layer};
 use crate::current_folder;
 use crate::eval::Value;
 use crate::line::failure::Failure;
 use crate::line::usage::{INCOMPLETE, Usage};
-use crate::line::word::{Origin, Word};
+use crate::line::word::{Origin, SettingsPrefix, Word};
 use crate::syntax::Diagnostic;
 
 /// Shown in place of file and line for built-in values.
 pub const DEFAULT: &str = "(the default)";
+
+/// What the names of properties begin with that have a meaning of their own.
+const TAKEN: &[&str] = &["runner", "peak", "environ", "__main__", "*"];
 
 /// The settings in force, and the file that is run.
 #[derive(Clone, Debug)]
@@ -56,6 +60,35 @@ impl Scope {
             layers,
             configuration,
             file,
+        })
+    }
+
+    /// The same with the settings that an application has of its own: those below the first prefix come first.
+    ///
+    /// # Errors
+    /// A prefix is not free for settings of applications, there is nothing below it, or there are mistakes in what is.
+    pub fn of_application(&self, settings: &[SettingsPrefix]) -> Result<Self, Failure> {
+        if settings.is_empty() {
+            return Ok(self.clone());
+        }
+        for SettingsPrefix { name, origin } in settings {
+            let (first, _) = name.split_once('.').unwrap_or((name, ""));
+            let (message, hint) = if TAKEN.contains(&first) {
+                let message = format!("`{name}` is no prefix for the settings of one application");
+                (message, format!("`{first}.*` has a meaning of its own"))
+            } else if !self.configuration.has_below(name) {
+                let message = format!("nothing is set below `{name}`");
+                let hint = format!("set `{name}.workers.min`, for one, or leave out `settings`");
+                (message, hint)
+            } else {
+                continue;
+            };
+            return Err(self.mistake(origin, message, Some(hint)));
+        }
+        let prefixes: Vec<_> = settings.iter().map(|one| Arc::clone(&one.name)).collect();
+        Ok(Self {
+            configuration: Rc::new(self.configuration.of_application(&prefixes)?),
+            ..self.clone()
         })
     }
 
@@ -107,6 +140,12 @@ impl Scope {
                 self.folder(&word.origin).join(&word.exact)
             }
         }
+    }
+
+    /// The same as an absolute path.
+    #[must_use]
+    pub fn absolute_path(&self, word: &Word) -> PathBuf {
+        current_folder::absolute(&self.path(word))
     }
 
     /// The folders to search for modules and virtual environments: the folder of the file that is run (and that of the

@@ -1,15 +1,29 @@
-//! Names of Python objects: `pkg.mod.attr`, `pkg.mod:attr.attr`, `pkg.mod:factory()`. Python resolves them; their form
-//! is checked here, before any Python starts.
+//! Names of Python objects: `pkg.mod.attr`, `pkg.mod:attr.attr`, `pkg.mod:factory()`, or of objects in a file that cannot be
+//! imported by name. Python resolves them; their form is checked here, before any Python starts.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The scheme of the URL of a Python object.
 pub const SCHEME: &str = "import:";
 
-/// The well-formed name of a Python object, without `import:`.
+/// The scheme of the URL of an object in a Python file.
+pub const FILE_SCHEME: &str = "file:";
+
+/// The object in a file whose URL names none.
+const USUAL: &str = "application";
+
+/// The well-formed name of a Python object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target(String);
+pub struct Target {
+    /// As Python resolves it: without `import:`; or with `file:`, the absolute path and the object.
+    name: String,
+    /// As it was written.
+    written: String,
+    /// The file that it names.
+    file: Option<PathBuf>,
+}
 
 /// Why a text is not the name of a Python object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,16 +35,54 @@ pub struct InvalidTarget {
 }
 
 impl Target {
-    /// As it was written, without `import:`.
+    /// As Python resolves it.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
+    }
+
+    /// The file that it names, by its absolute path; `None` if it names a module.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// An object in a Python file: `app.wsgi`, `app.py:name`, `app.py:factory()`, where `absolute` makes a path absolute.
+    ///
+    /// # Errors
+    /// There is no path.
+    pub fn in_file(
+        text: &str,
+        absolute: impl FnOnce(&str) -> PathBuf,
+    ) -> Result<Self, InvalidTarget> {
+        let is_object = |name: &str| {
+            let name = name.strip_suffix("()").unwrap_or(name);
+            name.split('.').all(|part| fault(part).is_none())
+        };
+        let (path, object) = match text.rsplit_once(':') {
+            Some((path, object)) if is_object(object) => (path, object),
+            Some(_) | None => (text, USUAL),
+        };
+        if path.is_empty() {
+            return Err(InvalidTarget {
+                message: format!("`{FILE_SCHEME}{text}` lacks the path of a file"),
+                hint: Some(format!(
+                    "write `{FILE_SCHEME}app.wsgi`, or `{FILE_SCHEME}app.py:NAME`"
+                )),
+            });
+        }
+        let file = absolute(path);
+        Ok(Self {
+            name: format!("{FILE_SCHEME}{}:{object}", file.display()),
+            written: format!("{FILE_SCHEME}{text}"),
+            file: Some(file),
+        })
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{SCHEME}{}", self.0)
+        formatter.write_str(&self.written)
     }
 }
 
@@ -65,7 +117,11 @@ impl FromStr for Target {
                 )),
             );
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self {
+            name: text.to_owned(),
+            written: format!("{SCHEME}{text}"),
+            file: None,
+        })
     }
 }
 
@@ -102,6 +158,26 @@ mod tests {
         for name in names {
             let target: Target = name.parse().unwrap();
             assert_eq!(target.to_string(), format!("import:{name}"));
+        }
+    }
+
+    #[test]
+    fn objects_in_files() {
+        let target = |text: &str| Target::in_file(text, |path| Path::new("/srv").join(path));
+        for (text, name) in [
+            ("app.wsgi", "file:/srv/app.wsgi:application"),
+            ("app.py:app", "file:/srv/app.py:app"),
+            ("a/my-app.py:make()", "file:/srv/a/my-app.py:make()"),
+            ("app.py:a.b", "file:/srv/app.py:a.b"),
+            ("/x:y/app.py", "file:/x:y/app.py:application"),
+            ("app.py:", "file:/srv/app.py::application"),
+        ] {
+            let target = target(text).expect(text);
+            assert_eq!(target.as_str(), name);
+            assert_eq!(target.to_string(), format!("file:{text}"));
+        }
+        for text in ["", ":app"] {
+            assert!(target(text).is_err(), "{text}");
         }
     }
 

@@ -74,6 +74,17 @@ pub struct Line {
     /// The names and files that stand for these words, outermost first. An alias that leads back into this chain would
     /// never end.
     pub chain: Vec<Step>,
+    /// The prefixes of the settings that aliases give to the applications of these words, outermost first.
+    pub settings: Vec<SettingsPrefix>,
+}
+
+/// `settings='shop'` of an alias: where applications have settings of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsPrefix {
+    /// The prefix, without a dot at its end.
+    pub name: Arc<str>,
+    /// Where the alias was written.
+    pub origin: Origin,
 }
 
 /// One step of a chain of aliases.
@@ -96,7 +107,7 @@ impl Line {
         });
         Self {
             words: words.collect(),
-            chain: Vec::new(),
+            ..Self::default()
         }
     }
 

@@ -98,6 +98,12 @@ pub fn no_writing(folder: &Path) -> Option<String> {
     refusal(folder, Access::WRITE_OK, "write to the folder")
 }
 
+/// What keeps this process from entering a folder, as the end of a sentence; `None` if nothing does.
+#[must_use]
+pub fn no_entry(folder: &Path) -> Option<String> {
+    refusal(folder, Access::EXEC_OK, "enter the folder")
+}
+
 /// What refuses a kind of access to a file: a folder on the way, the targets of symbolic links included, or the file itself.
 fn refusal(path: &Path, wanted: Access, verb: &str) -> Option<String> {
     let mut link: Option<PathBuf> = None;

@@ -1,6 +1,8 @@
 //! Settings to a plan of what a server is to do. A [`Plan`] is a value: it can be made again at any time, in another
 //! thread, and compared with the plan in force. Nothing here starts anything.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +24,14 @@ use crate::plan::application::recipe::Recipe;
 use crate::plan::development::{Development, ReloadMode};
 use crate::plan::gateway::{Audience, Endpoint, Gateway, Protocol};
 use crate::plan::seating::Seating;
+use crate::plan::supervised::start_commands;
 use crate::plan::temporary::Temporary;
 use crate::plan::user::{identity, socket_rights};
 use crate::supervisor::identity::Identity;
 use crate::supervisor::lifetime::Lifetime;
 use crate::supervisor::programs::parent_link;
 use crate::supervisor::programs::side_program::SideProgram;
+use crate::supervisor::programs::start_command::StartCommand;
 use crate::supervisor::supervision::Supervision;
 use crate::syntax::Diagnostic;
 
@@ -41,6 +45,7 @@ pub mod pages;
 pub mod python;
 pub mod seating;
 pub mod supervised;
+pub mod surroundings;
 pub mod temporary;
 pub mod tls;
 pub mod upstream;
@@ -74,6 +79,14 @@ pub struct Plan {
     pub lifetime: Lifetime,
     /// The programs beside it.
     pub programs: Vec<SideProgram>,
+    /// What has to end well before the application starts, one after the other.
+    pub before_start: Vec<StartCommand>,
+    /// The time for each of these; `None` for no limit.
+    pub start_limit: Option<Duration>,
+    /// What the environment of programs has besides that of the server; `None` for variables that are removed.
+    pub environment: Vec<(String, Option<String>)>,
+    /// Files whose change reloads it.
+    pub touch_reload: BTreeSet<PathBuf>,
     /// Where bodies are kept that are too large for memory.
     pub temporary: Temporary,
     /// What the settings are probably meant to say and do not: shown at the start.
@@ -140,6 +153,11 @@ impl Plan {
             patience: scope.configuration.duration("runner.stop_timeout"),
             lifetime,
             programs,
+            before_start: start_commands(scope)?,
+            start_limit: Some(scope.configuration.duration("runner.start_timeout"))
+                .filter(|limit| !limit.is_zero()),
+            environment: surroundings::environment(scope)?,
+            touch_reload: surroundings::touched(scope)?,
             temporary: Temporary::of(&scope.configuration),
             warnings: scope
                 .configuration
@@ -237,7 +255,20 @@ impl Plan {
     /// # Errors
     /// One cannot.
     pub fn find_programs(&self) -> anyhow::Result<()> {
-        self.programs.iter().try_for_each(SideProgram::find)
+        let before = self.before_start.iter().map(|command| &command.program);
+        let mut all = before.chain(&self.programs);
+        all.try_for_each(SideProgram::find)
+    }
+
+    /// Runs what has to end well before the application starts.
+    ///
+    /// # Errors
+    /// One does not.
+    pub async fn run_start_commands(&self) -> anyhow::Result<()> {
+        for command in &self.before_start {
+            command.run(&self.environment, self.start_limit).await?;
+        }
+        Ok(())
     }
 
     /// Gives the files of Unix sockets their group and permissions.

@@ -1,5 +1,5 @@
 //! Settings (`runner.supervise.*`) to how a server is supervised: its pid file, its locks, its lifetime, and the
-//! programs beside it.
+//! programs beside it; and `runner.before_start`.
 
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use crate::line::scope::Scope;
 use crate::line::word::{Origin, Word};
 use crate::supervisor::lifetime::Lifetime;
 use crate::supervisor::programs::side_program::SideProgram;
+use crate::supervisor::programs::start_command::StartCommand;
 use crate::supervisor::seat::SeatOptions;
 use crate::supervisor::seat::lock::{InvalidLockUrl, LockUrl};
 use crate::supervisor::supervision::Supervision;
@@ -17,6 +18,9 @@ use crate::syntax::{Diagnostic, Diagnostics, quoted};
 
 /// The setting with the programs that run beside a server.
 const PROGRAMS: &str = "runner.supervise.programs";
+
+/// The setting with the commands that run before the application starts.
+const BEFORE_START: &str = "runner.before_start";
 
 const STARTUP_LOCK: &str = "runner.supervise.startup_lock";
 const PID_LOCK: &str = "runner.supervise.pid_lock";
@@ -66,7 +70,28 @@ pub fn mistakes(scope: &Scope) -> Vec<Diagnostic> {
     mistakes.extend(lock(scope, STARTUP_LOCK).err());
     mistakes.extend(lock(scope, PID_LOCK).err());
     mistakes.extend(side_programs(scope).into_iter().filter_map(Result::err));
+    mistakes.extend(
+        lines(scope, BEFORE_START)
+            .into_iter()
+            .filter_map(Result::err),
+    );
     mistakes
+}
+
+/// The commands that run before the application starts.
+///
+/// # Errors
+/// There is a mistake in one.
+pub fn start_commands(scope: &Scope) -> Result<Vec<StartCommand>, Failure> {
+    let mut commands = Vec::new();
+    for (number, program) in lines(scope, BEFORE_START).into_iter().enumerate() {
+        let origin = Origin::Element(BEFORE_START.into(), number);
+        commands.push(StartCommand {
+            program: program?,
+            place: format!("{BEFORE_START}, {}", scope.place(&origin)),
+        });
+    }
+    Ok(commands)
 }
 
 /// How the settings supervise a server.
@@ -124,10 +149,15 @@ pub fn program_origin(number: usize) -> Origin {
 
 /// The programs that run beside a server.
 fn side_programs(scope: &Scope) -> Vec<Result<SideProgram, Diagnostic>> {
-    let lines = scope.configuration.texts(PROGRAMS);
+    lines(scope, PROGRAMS)
+}
+
+/// The programs of a setting, with their arguments.
+fn lines(scope: &Scope, setting: &'static str) -> Vec<Result<SideProgram, Diagnostic>> {
+    let lines = scope.configuration.texts(setting);
     let lines = lines.iter().enumerate();
     let programs = lines.map(|(number, line)| {
-        let origin = program_origin(number);
+        let origin = Origin::Element(setting.into(), number);
         program(scope, words(scope, &origin, line)?).ok_or_else(|| {
             let message = format!("there is no program in {}", quoted(line));
             wrong(scope, &origin, "setting/program", message)
@@ -136,12 +166,15 @@ fn side_programs(scope: &Scope) -> Vec<Result<SideProgram, Diagnostic>> {
     programs.collect()
 }
 
-/// The programs that run beside a server, and where each was written; those with mistakes are left out.
+/// The programs that run beside a server or before it starts, and where each was written; those with mistakes are left out.
 pub fn programs(scope: &Scope) -> Vec<(Origin, SideProgram)> {
-    let programs = side_programs(scope).into_iter().enumerate();
-    let right =
-        programs.filter_map(|(number, program)| Some((program_origin(number), program.ok()?)));
-    right.collect()
+    let of = |setting: &'static str| {
+        let programs = lines(scope, setting).into_iter().enumerate();
+        programs.filter_map(move |(number, program)| {
+            Some((Origin::Element(setting.into(), number), program.ok()?))
+        })
+    };
+    of(PROGRAMS).chain(of(BEFORE_START)).collect()
 }
 
 /// A program with its arguments; `None` if it has no name.

@@ -3,7 +3,6 @@
 use std::env;
 use std::ffi::OsString;
 use std::iter;
-use std::sync::Arc;
 
 use crate::cgi_host::CgiHostOptions;
 use crate::config::Configuration;
@@ -14,7 +13,7 @@ use crate::line::target::Target;
 use crate::line::word::Origin;
 use crate::log::LineForm;
 use crate::plan::python::{python, python_arguments, python_origin};
-use crate::plan::user::identity;
+use crate::plan::surroundings;
 use crate::syntax::Diagnostic;
 use crate::workers::options::{AsgiOptions, LINGERING, Lifespan, Preload, WorkerOptions};
 use crate::workers::options::{Limits, Resources, RetireAfter};
@@ -34,16 +33,16 @@ pub fn workers(
 ) -> Result<WorkerOptions, Failure> {
     let settings = &scope.configuration;
     let count = |name| usize::try_from(settings.integer(name)).unwrap_or(usize::MAX);
-    let python = python(scope, origin)?;
+    // It is run in another folder.
+    let python = current_folder::absolute(&python(scope, origin)?);
     Ok(WorkerOptions {
         python_origin: python_origin(scope, &python),
         python,
         target: target.as_str().to_owned(),
-        search_path: scope.search_path(origin),
+        search_path: surroundings::module_folders(scope, origin),
         arguments: python_arguments(scope, target, arguments),
-        environment: identity(scope)?.environment(),
-        // If the folder cannot be opened, workers begin in the current folder.
-        begins_in: current_folder::hold().ok().map(Arc::new),
+        environment: surroundings::environment(scope)?,
+        begins_in: surroundings::directory(scope)?,
         imports: settings.texts(IMPORTS),
         min: count("runner.workers.min"),
         max: count("runner.workers.max"),

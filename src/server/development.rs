@@ -1,5 +1,5 @@
 //! What `launch` adds to a server: files are watched, a change is a reload, and browsers are told of it. For `serve`
-//! nothing is watched, and this only reports reloads.
+//! nothing is watched but the files of `runner.touch_reload`, and this reports reloads.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -29,6 +29,8 @@ pub struct CodeReloads {
     pub events: ReloadEvents,
     /// What is to be watched when the watch begins; `None` if nothing is.
     wanted: Option<WatchedFiles>,
+    /// Whether the files of the application are watched.
+    is_development: bool,
     watch: Option<FileWatch>,
     /// What has changed since the reload that is running has begun.
     changed: FileChanges,
@@ -57,7 +59,9 @@ impl CodeReloads {
         let development = plan.development.as_ref().filter(is_watched);
         Self {
             events: ReloadEvents::default(),
-            wanted: development.map(watched_files),
+            wanted: (development.is_some() || !plan.touch_reload.is_empty())
+                .then(|| watched_files(plan, development)),
+            is_development: development.is_some(),
             watch: None,
             changed: FileChanges::default(),
             reload: (FileChanges::default(), Instant::now()),
@@ -75,17 +79,23 @@ impl CodeReloads {
         }
     }
 
-    /// Watches what a version has read and imported, too.
-    pub fn follow(&self, plan: Option<&Plan>) {
-        let development = plan.and_then(|plan| plan.development.as_ref());
-        if let Some(watch) = &self.watch {
-            watch.add(match development {
-                Some(development) => watched_files(development),
-                None => WatchedFiles {
-                    files: configuration_files(),
-                    ..WatchedFiles::default()
-                },
-            });
+    /// Watches what a version has read and imported, too, and the files whose change is to reload it.
+    pub fn follow(&mut self, plan: Option<&Plan>) {
+        let files = match plan {
+            Some(plan) => watched_files(plan, plan.development.as_ref()),
+            None if self.is_development => WatchedFiles {
+                files: configuration_files(),
+                ..WatchedFiles::default()
+            },
+            None => return,
+        };
+        match &self.watch {
+            Some(watch) => watch.add(files),
+            None if files.touched.is_empty() => {}
+            None => match FileWatch::begin(files) {
+                Ok(watch) => self.watch = Some(watch),
+                Err(error) => crate::log_warning!("cannot watch files: {error}"),
+            },
         }
     }
 
@@ -106,7 +116,7 @@ impl CodeReloads {
             true => row + 1,
             false => 0,
         };
-        if self.row.1 == ROW {
+        if self.row.1 == ROW && self.is_development {
             crate::log_warning!(
                 "{ROW} reloads in a row, each as soon as the one before was over: the application itself seems to write a file that is watched ({}); `--no-reload` switches reloads off",
                 changes.shown(current_folder::folder())
@@ -171,16 +181,26 @@ pub fn front(
     }
 }
 
-fn watched_files(development: &Development) -> WatchedFiles {
+fn watched_files(plan: &Plan, development: Option<&Development>) -> WatchedFiles {
+    let touched = plan.touch_reload.clone();
+    let Some(development) = development else {
+        return WatchedFiles {
+            touched,
+            ..WatchedFiles::default()
+        };
+    };
     let folders = development.imported.all();
     let beside = folders
         .iter()
         .flat_map(|folder| BESIDE_MODULES.map(|name| folder.join(name)));
     let beside: Vec<PathBuf> = beside.filter(|folder| folder.is_dir()).collect();
     let trees: BTreeSet<PathBuf> = development.trees.iter().cloned().chain(beside).collect();
+    let mut files = configuration_files();
+    files.extend(development.files.iter().cloned());
     WatchedFiles {
         trees,
         folders,
-        files: configuration_files(),
+        files,
+        touched,
     }
 }

@@ -45,7 +45,10 @@ impl Preparation {
     #[must_use]
     pub fn first(plan: Plan, listeners: Vec<Listener>, readiness: Readiness) -> Self {
         let listeners = listeners.into_iter().map(Some).collect();
-        Self::Version(Box::pin(running::start(plan, listeners, readiness)))
+        Self::Version(Box::pin(async move {
+            plan.run_start_commands().await?;
+            running::start(plan, listeners, readiness).await
+        }))
     }
 
     /// A version with all settings read again, beside the running one.
@@ -78,6 +81,10 @@ impl Preparation {
                 );
             }
             plan.find_programs()?;
+            // A developer's change of a file is no new version that is put to use.
+            if plan.development.is_none() {
+                plan.run_start_commands().await?;
+            }
             let listeners = neighbours.listen(&plan)?;
             let pages = pages.listen(&plan)?;
             plan.apply_socket_rights()?;

@@ -128,8 +128,12 @@ impl Version {
     /// # Errors
     /// The program that does not start, and why.
     pub async fn with(self, programs: Programs, within: Duration) -> anyhow::Result<Self> {
-        let environment = self.plan.identity.environment();
-        let changed = programs.change(&self.plan.programs, &environment, within);
+        let Plan {
+            programs: wanted,
+            environment,
+            ..
+        } = &self.plan;
+        let changed = programs.change(wanted, environment, within);
         match changed.await {
             Ok(()) => Ok(self),
             Err(error) => {
@@ -212,7 +216,7 @@ impl Running {
             watched: version.watched,
             programs: Programs::start(
                 &plan.programs,
-                &plan.identity.environment(),
+                &plan.environment,
                 is_succession.then_some(plan.patience),
             ),
         })

@@ -15,7 +15,9 @@ pub const WSGI: Entry = Entry {
 It stands behind a gateway: `serve WSGI import:my_app.application`. The object
 is named `import:package.module.object`, `import:package.module:object` or, if a
 function creates the application, `import:package.module:function()`. For a
-Django project `mysite`, it is `import:mysite.wsgi.application`.
+Django project `mysite`, it is `import:mysite.wsgi.application`. In a file that
+cannot be imported by name, it is `file:app.wsgi` or `file:path/my-app.py:NAME`;
+without a NAME, it is `application`.
 
 Python looks for modules next to the file that is run, then in its own search
 path. It also looks in the current folder if no file is run, or if the name was

@@ -1,5 +1,6 @@
 //! `cgi-bin FOLDER_OR_FILE`: runs CGI programs.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use crate::graph::entry::{Arguments, Entry, EntryKind};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::plan::application::BuiltIn;
+use crate::plan::surroundings::variables;
 use crate::plan::worker_options;
 use crate::syntax::quoted;
 
@@ -26,9 +28,9 @@ further than the folder. A file instead of a folder is the program for all
 requests: `serve cgi-bin /usr/lib/git-core/git-http-backend`.
 
 Each request has a process of its own, in the program's folder. Its environment
-is the request (RFC 3875), `PATH`, and the variables of `--env`. At most N run
-at a time; further requests wait (`runner.request.queue_length` and
-`runner.request.queue_timeout`). A process is ended, with all that it has
+is the request (RFC 3875), `PATH`, and the variables of `runner.environment`,
+`runner.environment_file` and `--env`. At most N run at a time; further requests
+wait (`runner.request.queue_length` and `.queue_timeout`). A process is ended, with all that it has
 started, when it has answered, when its client leaves, and when it has not begun
 its response in time (`runner.request.timeout`). What it writes to standard
 error is in the log.
@@ -97,7 +99,12 @@ fn named(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
     let interpreters = interpreters.collect::<Result<_, _>>()?;
     let processes = arguments.options.get_one::<u16>("processes");
     let processes = processes.copied().map_or(1, usize::from);
-    let environment = environment.into_iter().flatten();
+    // Of several with one name, the last one counts.
+    let set = variables(scope)?.into_iter();
+    let set = set.filter_map(|(name, value)| Some((name.into(), value?.into())));
+    let environment: BTreeMap<OsString, OsString> =
+        set.chain(environment.into_iter().flatten()).collect();
+    let environment = environment.into_iter();
     Ok(BuiltIn::CgiBin(Box::new(CgiBinOptions {
         place,
         follow: arguments.options.get_flag("follow"),

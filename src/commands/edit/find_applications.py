@@ -1,7 +1,7 @@
 """Finds the applications of a folder in the syntax trees of its Python files. It imports and runs none of them.
 
-Argument: the folder. Prints a JSON object: the applications, the likeliest first, each with its name without `import:` and the
-word that says how it is called; the framework of the first one; and a virtual environment, if none has a usual name.
+Argument: the folder. Prints a JSON object: the applications, the likeliest first, each with its URL and the word that says
+how it is called; the framework of the first one; and a virtual environment, if none has a usual name.
 """
 
 import sys
@@ -219,6 +219,15 @@ def modules(folder, names):
                 yield package + "." + name, os.path.join(folder, package, name + ".py")
 
 
+def scripts(folder, names):
+    """The names of the files that can hold an application and cannot be imported by name."""
+    for name in names:
+        stem, ending = os.path.splitext(name)
+        is_script = ending == ".wsgi" or ending == ".py" and not stem.isidentifier()
+        if is_script and not name.startswith(".") and name.isprintable() and not set("'\\").intersection(name):
+            yield name
+
+
 def search(folder):
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in islice(entries, MOST_ENTRIES))
@@ -229,12 +238,17 @@ def search(folder):
         if name and len(found) < MOST_APPLICATIONS:
             # `package.name` would be a submodule, so a name in the package itself stands behind a colon.
             separator = ":" if name.endswith(")") or path.endswith("__init__.py") else "."
-            found.setdefault(module + separator + name, (kind, source))
+            found.setdefault("import:" + module + separator + name, (kind, source))
+    for script in scripts(folder, names) if not found else ():
+        source = Module(os.path.join(folder, script), folder)
+        name, kind = source.application()
+        if name and len(found) < MOST_APPLICATIONS:
+            found["file:" + script + (":" + name if name != "application" else "")] = (kind, source)
     environments = [name for name in names if os.path.isfile(os.path.join(folder, name, "pyvenv.cfg"))]
     usual = USUAL_ENVIRONMENTS.intersection(environments)
     unusual = [name for name in environments if name.isprintable() and not usual]
     return {
-        "applications": [{"name": name, "interface": kind} for name, (kind, _) in found.items()],
+        "applications": [{"url": url, "interface": kind} for url, (kind, _) in found.items()],
         "framework": next((source.framework() for _, source in found.values()), None),
         "environment": next(iter(unusual), None),
     }

@@ -11,7 +11,6 @@ use serde::Deserialize;
 
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
-use crate::line::target::SCHEME;
 use crate::plan::application::PythonInterface;
 use crate::plan::python::python_for_sources;
 
@@ -32,8 +31,8 @@ pub struct Applications {
 /// An application.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 pub struct FoundApplication {
-    /// Its name, without `import:`.
-    pub name: String,
+    /// `import:package.module.object`, or `file:app.wsgi`.
+    pub url: String,
     /// How it is called, as far as its source shows.
     pub interface: PythonInterface,
 }
@@ -41,7 +40,7 @@ pub struct FoundApplication {
 impl fmt::Display for FoundApplication {
     /// As it is written behind a gateway.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {SCHEME}{}", self.interface.word(), self.name)
+        write!(formatter, "{} {}", self.interface.word(), self.url)
     }
 }
 
@@ -63,7 +62,9 @@ pub fn find_applications(scope: &Scope, folder: &Path) -> Result<Applications, F
     let entries =
         fs::read_dir(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
     let is_source = |path: &Path| {
-        path.extension().is_some_and(|ending| ending == "py") || path.join("__init__.py").is_file()
+        let ending = path.extension();
+        ending.is_some_and(|ending| ending == "py" || ending == "wsgi")
+            || path.join("__init__.py").is_file()
     };
     if !entries.flatten().any(|entry| is_source(&entry.path())) {
         return Ok(Applications::default());

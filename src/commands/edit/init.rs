@@ -16,7 +16,6 @@ use crate::graph::node::action;
 use crate::graph::report::print;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
-use crate::line::target::SCHEME;
 use crate::plan::application::PythonInterface;
 
 /// The table's row.
@@ -148,7 +147,7 @@ fn text(first_line: &str, found: &Applications) -> String {
                 false => format!("# Also found: {}\n", others.join(", ")),
             };
             let word = first.interface.word();
-            let command = format!("'serve', '{word}', '{SCHEME}{}'", first.name);
+            let command = format!("'serve', '{word}', '{}'", first.url);
             ("", command, others)
         }
     };

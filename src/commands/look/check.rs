@@ -12,7 +12,7 @@ use crate::commands::json;
 use crate::commands::look::check_programs::{self, CheckedFile};
 use crate::commands::look::imports::Imports;
 use crate::commands::run::{run_ini, supervise};
-use crate::config::{self, BooleanOrText, COMMAND, Configuration, Layer, PID_FILE, sort_by_place};
+use crate::config::{self, BooleanOrText, COMMAND, Layer, PID_FILE, sort_by_place};
 use crate::graph::entry::{Arguments, Commands, Entry, EntryKind, Options, format_option};
 use crate::graph::first_line;
 use crate::graph::node::{Branch, Job, Node, Served};
@@ -27,6 +27,7 @@ use crate::line::word::{Line, Origin, Word};
 use crate::log;
 use crate::plan::address::configured_urls;
 use crate::plan::gateway_options::{ACCESS_FILE, trusts_every_address};
+use crate::plan::surroundings::missing;
 use crate::plan::user::unknown_accounts;
 use crate::plan::{pages, seating, supervised, tls};
 use crate::supervisor::supervision::Supervision;
@@ -266,10 +267,8 @@ fn problems_of(
             break;
         }
         let found = match shortcut(commands, &scope, &name, complete) {
-            Ok(served) => {
-                served.iter().for_each(|served| imports.add(served));
-                Vec::new()
-            }
+            Ok(Some(served)) => import(&served, imports),
+            Ok(None) => Vec::new(),
             Err(found) => found,
         };
         errors += count(&found, Severity::Error);
@@ -298,10 +297,7 @@ fn problems_of(
     let served = node.as_ref().and_then(|node| node.served());
     problems.extend(served.as_ref().and_then(unlogged));
     if let Some(served) = served {
-        match served.application.misfit(&served.scope.configuration) {
-            Some(misfit) => problems.push(misfit),
-            None => imports.add(&served),
-        }
+        problems.extend(import(&served, imports));
     }
     let supervised = node.as_ref().and_then(|node| node.supervised());
     let (found, files) = check_programs::check(commands, &scope, supervised);
@@ -310,31 +306,13 @@ fn problems_of(
     (problems, files)
 }
 
-/// Settings that name a file which does not exist.
-fn missing(configuration: &Configuration) -> Vec<Diagnostic> {
-    let tmp = configuration.path("runner.tmp");
-    // A name without `/` is searched on `PATH`, which may differ where the file runs.
-    let python = configuration
-        .text("runner.python")
-        .filter(|text| text.contains('/'))
-        .and_then(|_| configuration.path("runner.python"));
-    let settings = [
-        ("runner.tmp", "folder", tmp.filter(|path| !path.is_dir())),
-        (
-            "runner.python",
-            "program",
-            python.filter(|path| !path.exists()),
-        ),
-    ];
-    settings
-        .into_iter()
-        .filter_map(|(name, what, path)| {
-            let message = format!("there is no {what} `{}`", path?.display());
-            let mut mistake = configuration.complain(name, message, None);
-            mistake.code = "setting/missing";
-            Some(mistake)
-        })
-        .collect()
+/// Has an application imported, or gives the problems of the settings of its own.
+fn import(served: &Served, imports: &mut Imports) -> Vec<Diagnostic> {
+    let problems = served.application.problems(&served.scope);
+    if count(&problems, Severity::Error) == 0 {
+        imports.add(served);
+    }
+    problems
 }
 
 /// A warning for an access log that there will not be.

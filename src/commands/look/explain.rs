@@ -4,7 +4,7 @@
 use textwrap::Options as Wrap;
 
 use crate::commands::text_table;
-use crate::config::{KEYS, SETTINGS, SHORT, SPECIAL};
+use crate::config::{KEYS, SETTINGS, SHORT, SPECIAL, is_of_applications};
 use crate::eval::{CONSTANTS, FUNCTIONS};
 use crate::graph::entry::{
     Arguments, Commands, Entry, EntryKind, Options, clap_command, no_options,
@@ -219,7 +219,7 @@ fn find<'a>(topics: &'a [Topic<'a>], word: &str) -> Found<'a> {
     }
     let mut named: Vec<&Topic> = topics
         .iter()
-        .filter(|topic| last_part(topic.name) == word)
+        .filter(|topic| last_part(topic.name) == word || is_of_application(topic, word))
         .collect();
     if named.len() > 1 {
         named.clear();
@@ -230,6 +230,13 @@ fn find<'a>(topics: &'a [Topic<'a>], word: &str) -> Found<'a> {
     };
     about.retain(|topic| !named.iter().any(|known| std::ptr::eq(*known, *topic)));
     Found { named, about }
+}
+
+/// Whether a word is the setting of a topic for one application: `shop.workers.min`.
+fn is_of_application(topic: &Topic<'_>, word: &str) -> bool {
+    let short = topic.name.strip_prefix("runner.");
+    let prefix = short.and_then(|short| word.strip_suffix(short));
+    prefix.is_some_and(|prefix| prefix.ends_with('.')) && is_of_applications(topic.name)
 }
 
 /// The topics whose names begin with some parts: `runner.workers`, `os.*`.

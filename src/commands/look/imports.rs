@@ -7,6 +7,7 @@ use crate::line::failure::Failure;
 use crate::log::{self, Level};
 use crate::plan::application::ApplicationName;
 use crate::plan::one_request::OneRequest;
+use crate::plan::surroundings::module_folders;
 use crate::syntax::{Diagnostic, Diagnostics};
 
 /// The applications of all files, each once.
@@ -29,11 +30,17 @@ impl Imports {
             else {
                 continue;
             };
-            let folders = served.scope.search_path(origin);
-            let python = served.scope.configuration.text("runner.python");
-            let modules = served.scope.configuration.texts("runner.workers.imports");
+            // Mistakes in its own settings are reported without an import.
+            let Ok(own) = application.scope(&served.scope) else {
+                continue;
+            };
+            let folders = module_folders(&own, origin);
+            let python = own.configuration.text("runner.python");
+            let modules = own.configuration.texts("runner.workers.imports");
+            let variables = own.configuration.variables("runner.environment");
             // Another file may name the same.
-            let identity = format!("{interface:?} {target} {folders:?} {python:?} {modules:?}");
+            let identity =
+                format!("{interface:?} {target} {folders:?} {python:?} {modules:?} {variables:?}");
             if self.known.insert(identity) {
                 self.applications.push(Served {
                     application: application.clone(),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::eval::{Budget, Items, Repr, Table, Value};
+use crate::eval::{Alias, Budget, Items, Repr, Table, Value};
 use crate::secrets::{HIDDEN, hidden, hidden_words, is_option, is_secret, spans};
 
 /// Characters of the shortest secret that is searched for in other values; shorter ones may be ordinary words.
@@ -44,7 +44,8 @@ impl Redactor {
             }
             Value::Str(text) | Value::Link(text) => self.learn_parts(text),
             Value::Bytes(bytes) => self.learn_parts(&String::from_utf8_lossy(bytes)),
-            Value::Alias(words) => {
+            Value::Alias(alias) => {
+                let words = &alias.words;
                 for (at, word) in words.iter().enumerate() {
                     match at
                         .checked_sub(1)
@@ -82,7 +83,7 @@ impl Redactor {
                 values.for_each(|value| self.learn(value));
             }
             Value::Set(table) => table.keys().for_each(|element| self.learn(element)),
-            Value::Alias(words) => words.iter().for_each(|word| self.learn_text(word)),
+            Value::Alias(alias) => alias.words.iter().for_each(|word| self.learn_text(word)),
             Value::Link(text) => self.learn_text(text),
             Value::Str(text) => self.learn_text(text),
             Value::Int(_) => self.learn_text(&value.repr()),
@@ -130,10 +131,12 @@ impl Redactor {
         let shown = match value {
             Value::Str(text) => return Value::from(self.text(text)),
             Value::Link(url) => return Value::Link(self.text(url).into()),
-            Value::Alias(words) => {
-                let words = hidden_words(words.iter().map(String::as_str));
-                let words: Vec<String> = words.iter().map(|word| self.text(word)).collect();
-                return Value::Alias(words.into());
+            Value::Alias(alias) => {
+                let words = hidden_words(alias.words.iter().map(String::as_str));
+                return Value::Alias(Arc::new(Alias {
+                    words: words.iter().map(|word| self.text(word)).collect(),
+                    settings: alias.settings.clone(),
+                }));
             }
             Value::List(items) => several(items).map(Value::List),
             Value::Tuple(items) => several(items).map(Value::Tuple),

@@ -24,7 +24,7 @@ def main():
     name, count = sys.argv[1], int(sys.argv[2])
     folders, sys.argv[:] = sys.argv[3 : 3 + count], sys.argv[3 + count :]
     sys.path[:] = folders + [entry for entry in paths if entry not in folders]  # noqa: F821
-    show(" ".join(["runner", "import:" + name] + sys.argv[1:]))  # noqa: F821
+    show(" ".join(["runner", url(name)] + sys.argv[1:]))  # noqa: F821
     try:
         target = resolve(name)  # noqa: F821
     except Exception as error:

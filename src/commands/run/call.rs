@@ -11,6 +11,7 @@ use crate::line::target::Target;
 use crate::line::word::Origin;
 use crate::permission;
 use crate::plan::python::{python, python_arguments, python_origin};
+use crate::plan::surroundings::{module_folders, variables};
 use crate::supervisor::supervision::Supervision;
 
 /// The program of the Python process.
@@ -54,9 +55,16 @@ impl Call {
     /// Replaces this process by Python, which then owns the signals, the terminal and the exit status.
     fn run(&self) -> Result<ExitCode, Failure> {
         let python = python(&self.scope, &self.origin)?;
-        let folders = self.scope.search_path(&self.origin);
+        let folders = module_folders(&self.scope, &self.origin);
         let arguments = python_arguments(&self.scope, &self.target, self.arguments.clone());
-        let error = Command::new(&python)
+        let mut command = Command::new(&python);
+        for (name, value) in variables(&self.scope)? {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let error = command
             .args(["-c", SCRIPT, self.target.as_str()])
             .arg(folders.len().to_string())
             .args(folders)

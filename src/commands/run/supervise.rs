@@ -11,7 +11,7 @@ use crate::graph::shortcuts::{self, Wanted};
 use crate::line::failure::Failure;
 use crate::line::run_file::{self, defaults, enter, run_file, with_defaults};
 use crate::line::scope::{RunFile, Scope};
-use crate::line::target::SCHEME;
+use crate::line::target::{FILE_SCHEME, SCHEME};
 use crate::line::word::{Line, Origin, Word};
 use crate::plan::Plan;
 use crate::plan::application::recipe::Recipe;
@@ -113,7 +113,10 @@ fn is_command(commands: Commands, scope: &Scope, word: &Word) -> bool {
     let text = word.text.as_str();
     let known =
         || commands.find(text).is_some() || shortcuts::is_defined(&scope.configuration, text);
-    text.starts_with(SCHEME) || text.starts_with(EXEC) || shortcuts::is_name(text) && known()
+    let is_url = [SCHEME, FILE_SCHEME, EXEC]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
+    is_url || shortcuts::is_name(text) && known()
 }
 
 /// The settings of a file, of keys or INI, over those in force.

@@ -8,7 +8,7 @@ use num_traits::ToPrimitive;
 use super::quantities::{DURATION_FORMS, DURATIONS, SIZE_FORMS, SIZES, with_unit};
 use super::trusted_networks::networks;
 use crate::config::setting::{Checked, Setting, SettingKind};
-use crate::eval::{Repr, Value};
+use crate::eval::{Repr, Table, Value};
 use crate::syntax::{Diagnostic, did_you_mean};
 
 /// The text that leaves the choice of a truth value to `runner`.
@@ -25,7 +25,18 @@ const LARGEST: f64 = 9_007_199_254_740_992.0;
 /// # Errors
 /// What is wrong with it; the caller adds the place.
 pub(in crate::config) fn check(setting: &Setting, value: &Value) -> Result<Checked, Diagnostic> {
-    let name = setting.name;
+    check_as(setting, setting.name, value)
+}
+
+/// The same for a property with another name, which messages use.
+///
+/// # Errors
+/// As of [`check`].
+pub(super) fn check_as(
+    setting: &Setting,
+    name: &str,
+    value: &Value,
+) -> Result<Checked, Diagnostic> {
     let wrong_type = |hint: Option<String>| {
         let (wanted, kind) = (setting.kind.wanted(), value.kind_shown());
         let shown = value.shown();
@@ -120,13 +131,19 @@ pub(in crate::config) fn check(setting: &Setting, value: &Value) -> Result<Check
         (SettingKind::Rights, Value::Int(_)) => wrong_type(Some(
             "write the octal digits in quotes, as in `'027'`".to_owned(),
         )),
-        (SettingKind::Urls | SettingKind::Paths, Value::Str(text)) if !text.is_empty() => {
+        (SettingKind::Urls | SettingKind::Paths | SettingKind::Programs, Value::Str(text))
+            if !text.is_empty() =>
+        {
             Ok(Checked::Texts(vec![text.to_string()]))
+        }
+        (SettingKind::Variables, Value::Dict(table)) => {
+            variables(name, table).map(Checked::Variables)
         }
         (
             SettingKind::Texts
             | SettingKind::Urls
             | SettingKind::Paths
+            | SettingKind::Programs
             | SettingKind::Networks
             | SettingKind::Choices(_),
             list,
@@ -155,6 +172,44 @@ pub(in crate::config) fn check(setting: &Setting, value: &Value) -> Result<Check
         }
         _ => wrong_type(None),
     }
+}
+
+/// The variables of a dict.
+///
+/// # Errors
+/// A name or a value that no process can have (`execve(2)`).
+fn variables(name: &str, table: &Table) -> Result<Vec<(String, Option<String>)>, Diagnostic> {
+    let wrong = |message: String, hint: Option<String>| {
+        Err(Diagnostic::new("setting/value", message).with_hint_if(hint))
+    };
+    let variable = |(key, value): &(Value, Value)| {
+        let is_name = |key: &&str| !key.is_empty() && !key.contains(['=', '\0']);
+        let Some(key) = key.as_str().filter(is_name) else {
+            let message = format!(
+                "setting `{name}` takes names of variables but got {}",
+                key.shown()
+            );
+            return wrong(message, None);
+        };
+        match value {
+            Value::None => Ok((key.to_owned(), None)),
+            Value::Str(text) if !text.contains('\0') => {
+                Ok((key.to_owned(), Some(text.to_string())))
+            }
+            // The value may be a secret.
+            other => {
+                let kind = match other {
+                    Value::Str(_) => "a string with `\\0` in it",
+                    other => other.kind(),
+                };
+                let message = format!("setting `{name}` takes strings but got {kind} for `{key}`");
+                let hint = matches!(other, Value::Int(_) | Value::Float(_) | Value::Bool(_))
+                    .then(|| format!("write the value of `{key}` in quotes"));
+                wrong(message, hint)
+            }
+        }
+    };
+    table.entries().iter().map(variable).collect()
 }
 
 /// Whether a text has the form of `module:function`.

@@ -82,10 +82,7 @@ fn no_environment(file: &ForeignNames) -> Diagnostic {
     Diagnostic::new("setting/environment", message)
         .warning()
         .at(&file.place.source, file.place.span)
-        .with_hint(
-            "the application gets the environment that `runner` is started with: `set -a; . ./.env`, \
-             or `EnvironmentFile=` in a systemd unit",
-        )
+        .with_hint("`runner.environment_file` gives its variables to applications")
 }
 
 /// The name without the mark of a default or of a rule for several names.
@@ -161,6 +158,7 @@ fn suits(setting: &str, value: &Value) -> bool {
             SettingKind::Text
             | SettingKind::Path
             | SettingKind::Paths
+            | SettingKind::Programs
             | SettingKind::Program
             | SettingKind::Account,
             Value::Str(_),

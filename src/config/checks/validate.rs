@@ -3,21 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::checked_value::check;
+use super::checked_value::check_as;
 use super::conversion;
 use super::trusted_networks;
 use crate::config::files::file_format::{FileFormat, format_of};
 use crate::config::files::ini_file::SHORT;
 use crate::config::keys::KEYS;
+use crate::config::prefixes::{OWN, SettingsPrefixes, is_of_applications};
 use crate::config::rule::{Rule, RuleOrigin};
 use crate::config::rules::Rules;
 use crate::config::setting::{Checked, Setting};
 use crate::config::settings::{SETTINGS, find};
 use crate::eval::Value;
 use crate::syntax::{Diagnostic, Source, did_you_mean, nearest, quoted};
-
-/// The prefix of the settings that are checked.
-const OWN: &str = "runner.";
 
 /// The settings that are checked.
 pub(in crate::config) fn own_settings() -> impl Iterator<Item = &'static Setting> + Clone {
@@ -34,32 +32,67 @@ pub(in crate::config) fn settings(
     unknown(rules, mistakes);
     let mut checked = HashMap::new();
     for setting in own_settings() {
-        let value = match rules.get(setting.name) {
-            Ok(Some(value)) => value,
-            Ok(None) => continue,
-            Err(mistake) => {
-                mistakes.push(needed(rules, setting.name, mistake));
-                continue;
-            }
-        };
-        // For a setting without a fixed default, `None` means "not set".
-        if value == Value::None && setting.default.value().is_none() {
-            continue;
-        }
-        match check(setting, &value) {
-            Ok(value) => {
-                checked.insert(setting.name, value);
-            }
-            Err(mistake) => {
-                let rule = rules.origin(setting.name);
-                let hint = rule.and_then(|rule| conversion::hint(setting, &value, &rule));
-                mistakes.push(rules.label(mistake.with_hint_if(hint), setting.name));
-            }
+        if let Some(value) = value_of(rules, setting, setting.name, mistakes) {
+            checked.insert(setting.name, value);
         }
     }
-    order(rules, &checked, mistakes);
+    order(rules, &SettingsPrefixes::default(), &checked, mistakes);
     mistakes.extend(trusted_networks::contradictions(rules, &checked));
     checked
+}
+
+/// The values that settings have for an application, over those that hold for all; errors are added to the mistakes.
+pub(in crate::config) fn of_application(
+    rules: &Rules,
+    prefixes: &SettingsPrefixes,
+    all: &HashMap<&'static str, Checked>,
+    mistakes: &mut Vec<Diagnostic>,
+) -> HashMap<&'static str, Checked> {
+    for prefix in &prefixes.0 {
+        mistakes.extend(unknown_below(rules, prefix));
+    }
+    let mut checked = all.clone();
+    for setting in own_settings() {
+        let source = prefixes.source(rules, setting.name);
+        if source == setting.name {
+            continue;
+        }
+        match value_of(rules, setting, &source, mistakes) {
+            Some(value) => checked.insert(setting.name, value),
+            None => checked.remove(setting.name),
+        };
+    }
+    order(rules, prefixes, &checked, mistakes);
+    checked
+}
+
+/// The value that a property gives to a setting; `None` if it gives none, or a wrong one.
+fn value_of(
+    rules: &Rules,
+    setting: &'static Setting,
+    property: &str,
+    mistakes: &mut Vec<Diagnostic>,
+) -> Option<Checked> {
+    let value = match rules.get(property) {
+        Ok(value) => value?,
+        Err(mistake) => {
+            mistakes.push(needed(rules, property, mistake));
+            return None;
+        }
+    };
+    // For a setting without a fixed default, `None` means "not set".
+    if value == Value::None && setting.default.value().is_none() {
+        return None;
+    }
+    match check_as(setting, property, &value) {
+        Ok(value) => Some(value),
+        Err(mistake) => {
+            let rule = rules.origin(property);
+            let hint = rule.and_then(|rule| conversion::hint(setting, &value, &rule));
+            mistakes.push(rules.label(mistake.with_hint_if(hint), property));
+            None
+        }
+    }
 }
 
 /// Sorts mistakes by their places, file by file in the order in which the files were read.
@@ -107,10 +140,7 @@ fn unknown(rules: &Rules, mistakes: &mut Vec<Diagnostic>) {
         .map(|rule| &**rule)
         .filter(|rule| rule.name.starts_with(OWN) && !known(&rule.name))
         .collect();
-    wrong.sort_by_key(|rule| match &rule.origin {
-        RuleOrigin::File(home, span) => (home.source.name.clone(), span.start),
-        RuleOrigin::Option(option) => (option.clone(), 0),
-    });
+    wrong.sort_by_key(|rule| in_file(rule));
     for rule in wrong {
         let name = rule.name.trim_end_matches('?');
         let own = own_settings().map(|setting| setting.name);
@@ -125,6 +155,70 @@ fn unknown(rules: &Rules, mistakes: &mut Vec<Diagnostic>) {
         let mistake = Diagnostic::new("setting/unknown", message).with_hint_if(hint);
         mistakes.push(rule.origin.label(mistake, ""));
     }
+}
+
+/// The place of a rule, for sorting.
+fn in_file(rule: &Rule) -> (String, u32) {
+    match &rule.origin {
+        RuleOrigin::File(home, span) => (home.source.name.clone(), span.start),
+        RuleOrigin::Option(option) => (option.clone(), 0),
+    }
+}
+
+/// Rules below the prefix of an application that it does not read.
+fn unknown_below(rules: &Rules, prefix: &str) -> Vec<Diagnostic> {
+    let beginning = format!("{prefix}.");
+    let mut wrong: Vec<(&Rule, String)> = rules
+        .all()
+        .filter_map(|rule| Some((&**rule, rule.name.strip_prefix(&beginning)?)))
+        .map(|(rule, rest)| (rule, format!("{OWN}{}", rest.trim_end_matches('?'))))
+        .filter(|(_, name)| !(known(name) && may_be_of_application(name)))
+        .collect();
+    wrong.sort_by_key(|(rule, _)| in_file(rule));
+    let mistake = |(rule, general): (&Rule, String)| {
+        let name = quoted(rule.name.trim_end_matches('?'));
+        let mistake = if known(&general) {
+            let message = format!("{name} cannot be set for one application: it is the server's");
+            Diagnostic::new("setting/server", message).with_hint(format!("write `{general}`"))
+        } else {
+            let message = format!("there is no setting {name} for an application");
+            let hint = hint_below(prefix, &general);
+            Diagnostic::new("setting/unknown", message).with_hint_if(hint)
+        };
+        rule.origin.label(mistake, "")
+    };
+    wrong.into_iter().map(mistake).collect()
+}
+
+/// Whether a setting, or one of those that a `*` at the end stands for, can be that of an application.
+fn may_be_of_application(general: &str) -> bool {
+    match general.strip_suffix('*') {
+        Some(beginning) => own_settings()
+            .any(|one| one.name.starts_with(beginning) && is_of_applications(one.name)),
+        None => is_of_applications(general),
+    }
+}
+
+/// What was probably meant by the name of a setting of an application: that with the same last part, or a similar one.
+fn hint_below(prefix: &str, general: &str) -> Option<String> {
+    let short = general.strip_prefix(OWN)?;
+    if let Some((short, long)) = SHORT.iter().find(|(one, _)| *one == short) {
+        return Some(format!(
+            "`{short}` stands before the first section; it is short for `{long}`, which is the server's"
+        ));
+    }
+    let known: Vec<&str> = own_settings()
+        .map(|setting| setting.name)
+        .filter(|name| is_of_applications(name))
+        .collect();
+    let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
+    let mut same = known.iter().filter(|name| last(name) == last(general));
+    let meant = match (same.next(), same.next()) {
+        (Some(only), None) => *only,
+        _ => nearest(general, known.iter().copied())?,
+    };
+    let meant = meant.strip_prefix(OWN)?;
+    Some(format!("did you mean `{prefix}.{meant}`?"))
 }
 
 /// The hint for a short name that stands in a section of `runner`.
@@ -203,7 +297,12 @@ pub(in crate::config) fn long_drain(
 }
 
 /// Checks that the least number of workers is not larger than the largest.
-fn order(rules: &Rules, checked: &HashMap<&'static str, Checked>, mistakes: &mut Vec<Diagnostic>) {
+fn order(
+    rules: &Rules,
+    prefixes: &SettingsPrefixes,
+    checked: &HashMap<&'static str, Checked>,
+    mistakes: &mut Vec<Diagnostic>,
+) {
     const MIN: &str = "runner.workers.min";
     const MAX: &str = "runner.workers.max";
     let (Some(Checked::Integer(min)), Some(Checked::Integer(max))) =
@@ -214,20 +313,22 @@ fn order(rules: &Rules, checked: &HashMap<&'static str, Checked>, mistakes: &mut
     if min <= max {
         return;
     }
-    let is_key = |name| {
+    let sources = [MIN, MAX].map(|name| prefixes.source(rules, name));
+    let is_key = |name: &str| {
         let place = rules.origin(name).and_then(|rule| rule.origin.place());
         place.is_some_and(|place| format_of(&place.source) == Some(FileFormat::Keys))
     };
     // The message uses the names that the file uses: keys or settings.
-    let by_keys = is_key(MIN) || is_key(MAX);
+    let by_keys = sources.iter().any(|name| is_key(name));
     let what = if by_keys { "key" } else { "setting" };
-    let [least, most] = [MIN, MAX].map(|name| {
+    let [least, most] = sources.each_ref().map(|name| {
         let key = KEYS.iter().find(|key| by_keys && key.setting == name);
-        key.map_or(name, |key| key.name)
+        key.map_or(&**name, |key| key.name)
     });
     let message = format!("{what} `{most}` is {max}, less than `{least}`, which is {min}");
     let mut mistake = Diagnostic::new("setting/order", message);
-    for (name, value) in [(MAX, max), (MIN, min)] {
+    let [min_source, max_source] = &sources;
+    for (name, value) in [(max_source, max), (min_source, min)] {
         let seen = match mistake.labels.is_empty() {
             true => String::new(),
             false => format!("{value} here"),

@@ -1,7 +1,9 @@
 //! Files of environment variables (`.env`), as other tools read them: `NAME=value`, quotes, `export`, `$OTHER`.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use super::read_bounded::read_source;
 use crate::syntax::{Diagnostic, Source, Span};
 
 /// Bytes of one value after `$NAME` is replaced: values that contain each other twice grow exponentially.
@@ -9,6 +11,14 @@ const LARGEST: usize = 64 << 20;
 
 /// Bytes of all values of a file.
 const LARGEST_IN_ALL: usize = 64 << 20;
+
+/// The variables of a file: names and values, in its order.
+///
+/// # Errors
+/// It cannot be read, or has a malformed line.
+pub fn variables(path: &Path) -> Result<Vec<(String, String)>, Diagnostic> {
+    read(&read_source(path, &path.display().to_string())?)
+}
 
 /// The names and values of a file, in its order.
 ///

@@ -97,9 +97,9 @@ pub static FUNCTIONS: &[Function] = functions! {
         "Bytes from a string and its encoding, or from numbers"
         "A single number gives as many zero bytes.",
         "bytes('abc', 'utf-8')" => "b'abc'";
-    "commands.Alias" ["command"], peak::alias,
+    "commands.Alias" ["command", KEYWORD_ONLY, "settings="], peak::alias,
         "A command: words that precede the user's arguments"
-        "The whole is run as the words after `runner` are.",
+        "The whole is run as the words after `runner` are. Applications that they name have settings of their own below the prefix `settings`: with `settings='shop'`, `shop.workers.min` comes before `runner.workers.min`.",
         "commands.Alias(command=['serve', 'WSGI', 'import:app.main'])" => "commands.Alias(command=['serve', 'WSGI', 'import:app.main'])";
     "commands.Routes" ["routes"], peak::routes,
         "An application for each host and path"

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use crate::eval::budget::{Fault, Result};
 use crate::eval::call_arguments::Bound;
 use crate::eval::evaluator::Evaluator;
+use crate::eval::value::alias::Alias;
 use crate::eval::value::elements::elements;
 use crate::eval::value::namespace::{self, check_name};
 use crate::eval::value::{Items, Value, View};
 use crate::syntax::quoted;
 
-/// `commands.Alias(command=[…])`
+/// `commands.Alias(command=[…], settings='prefix')`
 pub(crate) fn alias(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let words = bound.or_none(0);
     let Some(items) = words.as_items() else {
@@ -33,7 +34,21 @@ pub(crate) fn alias(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Valu
         ))),
     };
     let words: Vec<String> = items.iter().map(word).collect::<Result<_, _>>()?;
-    Ok(Value::Alias(words.into()))
+    let settings = match bound.or_none(1) {
+        Value::None => None,
+        Value::Str(prefix) => {
+            check_name(&prefix)?;
+            Some(prefix)
+        }
+        other => {
+            let message = format!(
+                "`Alias` takes a string as `settings` but got {}",
+                other.kind()
+            );
+            return Err(Fault::wrong_type(message));
+        }
+    };
+    Ok(Value::Alias(Arc::new(Alias { words, settings })))
 }
 
 /// `commands.Routes({…})`

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;
 
+use self::alias::Alias;
 use self::closure::Closure;
 use self::digits::truncated;
 use self::signature::Signature;
 use crate::eval::budget::{Budget, Fault, Result};
 
+pub(super) mod alias;
 pub(super) mod characters;
 pub(super) mod closure;
 pub(super) mod compare;
@@ -54,7 +56,7 @@ pub enum Value {
     /// index. Unlike in Python, they can be read more than once.
     Iterator(&'static str, Arc<Items>),
     /// `commands.Alias(command=[…])`: words that are put before the arguments of a command.
-    Alias(Arc<[String]>),
+    Alias(Arc<Alias>),
     /// `commands.Routes({…})`: applications by host and path.
     Routes(Arc<Table>),
     /// `importString('pkg.mod:attr')`: an object that only a Python process resolves.
@@ -417,7 +419,7 @@ impl Value {
                     length => format!("range {start} {length} {step}"),
                 })
             }
-            Self::Alias(words) => HashKey::Other(format!("{words:?}")),
+            Self::Alias(alias) => HashKey::Other(format!("{alias:?}")),
             Self::Import(name) | Self::Link(name) | Self::Namespace(name) => {
                 HashKey::Other(format!("{} {name}", self.type_name()))
             }

@@ -173,9 +173,13 @@ fn write(value: &Value, out: &mut Limited) -> Result<(), TooLong> {
         Value::Iterator(kind, _) => out.push(&format!("<{kind} object>")),
         Value::Range(start, stop, 1) => out.push(&format!("range({start}, {stop})")),
         Value::Range(start, stop, step) => out.push(&format!("range({start}, {stop}, {step})")),
-        Value::Alias(words) => {
-            let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-            out.push(&format!("commands.Alias(command=[{}])", words.join(", ")))
+        Value::Alias(alias) => {
+            let words: Vec<String> = alias.words.iter().map(|word| quoted(word)).collect();
+            out.push(&format!("commands.Alias(command=[{}]", words.join(", ")))?;
+            if let Some(prefix) = &alias.settings {
+                out.push(&format!(", settings={}", quoted(prefix)))?;
+            }
+            out.push(")")
         }
         Value::Routes(table) => {
             out.push("commands.Routes(")?;

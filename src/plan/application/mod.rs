@@ -6,6 +6,7 @@
 //! application is a variant of [`BuiltIn`], and a leaf or a node of the recipe's tree.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -14,9 +15,12 @@ use crate::application::files::FilesOptions;
 use crate::application::fixed_answer::FixedAnswer;
 use crate::application::routes::route_key::RouteKey;
 use crate::config::Configuration;
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
 use crate::line::target::Target;
-use crate::line::word::Origin;
-use crate::syntax::Diagnostic;
+use crate::line::word::{Origin, SettingsPrefix};
+use crate::plan::surroundings;
+use crate::syntax::{Diagnostic, Diagnostics};
 use crate::upstream::upstream_options::UpstreamName;
 
 mod imported;
@@ -33,6 +37,8 @@ pub enum ApplicationName {
         what: BuiltIn,
         /// Where its name was written.
         origin: Origin,
+        /// The prefixes of settings of its own, the first one first.
+        settings: Vec<SettingsPrefix>,
     },
     /// A Python object.
     Python {
@@ -44,6 +50,8 @@ pub enum ApplicationName {
         origin: Origin,
         /// Where the word `WSGI` or `ASGI` was written, if it was.
         adapter: Option<Origin>,
+        /// The prefixes of settings of its own, the first one first.
+        settings: Vec<SettingsPrefix>,
     },
 }
 
@@ -54,6 +62,43 @@ impl ApplicationName {
         match self {
             Self::BuiltIn { origin, .. } | Self::Python { origin, .. } => origin,
         }
+    }
+
+    /// The prefixes of settings of its own, the first one first.
+    fn settings(&self) -> &[SettingsPrefix] {
+        match self {
+            Self::BuiltIn { settings, .. } | Self::Python { settings, .. } => settings,
+        }
+    }
+
+    /// The settings as it has them.
+    ///
+    /// # Errors
+    /// There are mistakes in those of its own.
+    pub fn scope(&self, all: &Scope) -> Result<Scope, Failure> {
+        all.of_application(self.settings())
+    }
+
+    /// What tells it from the same application with other settings.
+    fn settings_identity(&self) -> String {
+        let names = self.settings().iter().map(|prefix| &*prefix.name);
+        names.collect::<Vec<_>>().join(" ")
+    }
+
+    /// The Python file that it is in, if its name is that of a file.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::BuiltIn { .. } => None,
+            Self::Python { target, .. } => target.file(),
+        }
+    }
+
+    /// The mistake in its name if there is no such file.
+    fn missing_file(&self, scope: &Scope) -> Option<Diagnostic> {
+        let file = self.file().filter(|file| !file.is_file())?;
+        let message = format!("there is no file `{}`", file.display());
+        Some(scope.diagnose(self.origin(), message, None))
     }
 
     /// The applications that it passes requests on to.
@@ -94,15 +139,47 @@ impl ApplicationName {
             })
     }
 
-    /// A setting that does not go with one of the applications.
+    /// The problems of the names and settings of all the applications.
     #[must_use]
-    pub fn misfit(&self, settings: &Configuration) -> Option<Diagnostic> {
-        let mut all = self.all().into_iter();
-        all.find_map(|application| application.own_misfit(settings))
+    pub fn problems(&self, all: &Scope) -> Vec<Diagnostic> {
+        let applications = self.all().into_iter();
+        let problems = applications.flat_map(|application| application.own_problems(all));
+        problems.collect()
+    }
+
+    /// The problems of its name and its settings, whatever is in it.
+    fn own_problems(&self, all: &Scope) -> Vec<Diagnostic> {
+        let mut problems = match self.scope(all) {
+            Ok(own) => {
+                let mut problems = surroundings::missing(&own.configuration);
+                problems.extend(self.misfit(&own.configuration));
+                problems
+            }
+            Err(Failure::Mistakes(Diagnostics(mistakes))) => mistakes,
+            Err(failure) => failure.problems(|message| Diagnostic {
+                message,
+                ..all.diagnose(self.origin(), String::new(), None)
+            }),
+        };
+        problems.extend(self.missing_file(all));
+        problems
+    }
+
+    /// The settings as it has them, if it can be started with them.
+    ///
+    /// # Errors
+    /// There are mistakes in those of its own, one does not go with such an application, or there is no such file.
+    fn startable(&self, all: &Scope) -> Result<Scope, Failure> {
+        let own = self.scope(all)?;
+        let misfit = self.misfit(&own.configuration);
+        match misfit.or_else(|| self.missing_file(all)) {
+            Some(mistake) => Err(mistake.into()),
+            None => Ok(own),
+        }
     }
 
     /// A setting that does not go with this application, whatever is in it.
-    fn own_misfit(&self, settings: &Configuration) -> Option<Diagnostic> {
+    fn misfit(&self, settings: &Configuration) -> Option<Diagnostic> {
         const THREADS: &str = "runner.workers.threads";
         let one_thread = match self {
             Self::BuiltIn { .. } => false,
@@ -110,8 +187,9 @@ impl ApplicationName {
         };
         let threads = settings.integer(THREADS);
         (one_thread && threads > 1).then(|| {
+            let name = settings.written_name(THREADS);
             let message = format!(
-                "setting `{THREADS}` is {threads}, but each worker of an ASGI application has one thread"
+                "setting `{name}` is {threads}, but each worker of an ASGI application has one thread"
             );
             let hint = "`runner.asgi.concurrency` is the number of requests that a worker handles at a time";
             settings.complain(THREADS, message, Some(hint.to_owned()))

@@ -12,7 +12,6 @@ use crate::application::routes::site::Site;
 use crate::interface::Application;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
-use crate::line::word::Origin;
 use crate::log::LineForm;
 use crate::plan::application::imported::Imported;
 use crate::plan::application::leaf::{Leaf, LeafKind};
@@ -70,9 +69,6 @@ impl Recipe {
         application: &ApplicationName,
         arguments: Vec<OsString>,
     ) -> Result<Self, Failure> {
-        if let Some(misfit) = application.misfit(&scope.configuration) {
-            return Err(misfit.into());
-        }
         let mut planting = Planting {
             scope,
             arguments: &arguments,
@@ -204,28 +200,37 @@ impl Planting<'_> {
         application: &ApplicationName,
         route: Option<&RouteKey>,
     ) -> Result<Tree, Failure> {
+        let own = application.startable(self.scope)?;
         match application {
-            ApplicationName::BuiltIn { what, origin } => self.built_in(what, origin, route),
+            ApplicationName::BuiltIn { what, origin, .. } => {
+                let identity = format!("{origin:?} {what:?} {}", application.settings_identity());
+                self.built_in(&own, what, identity, route)
+            }
             ApplicationName::Python {
                 interface,
                 target,
                 origin,
                 ..
             } => {
-                let (scope, arguments) = (self.scope, self.arguments.to_vec());
-                let imported = Imported::of(scope, *interface, target, origin, arguments)?;
-                let folders = scope.search_path(origin);
-                let identity = format!("{interface:?} {target} {folders:?}");
+                let arguments = self.arguments.to_vec();
+                let imported = Imported::of(&own, *interface, target, origin, arguments)?;
+                let folders = own.search_path(origin);
+                let name = target.as_str();
+                let settings = application.settings_identity();
+                let identity = format!("{interface:?} {name} {folders:?} {settings}");
                 let what = LeafKind::Python(Box::new(imported));
                 Ok(self.leaf(identity, target.as_str(), route, what))
             }
         }
     }
 
+    /// The same for one that is built in. Words at one place are one application, unless they are within routes that have one
+    /// place for all words, or have settings of their own: that is its identity.
     fn built_in(
         &mut self,
+        own: &Scope,
         what: &BuiltIn,
-        origin: &Origin,
+        identity: String,
         route: Option<&RouteKey>,
     ) -> Result<Tree, Failure> {
         let leaf = match what {
@@ -249,12 +254,10 @@ impl Planting<'_> {
             BuiltIn::Fixed(answer) => LeafKind::Fixed(answer.clone()),
             BuiltIn::CgiBin(options) => LeafKind::CgiBin(options.clone()),
             BuiltIn::Upstream(name) => {
-                let options = upstream::upstream(&self.scope.configuration, name.clone());
+                let options = upstream::upstream(&own.configuration, name.clone());
                 LeafKind::Upstream(Box::new(options))
             }
         };
-        // Words at one place are one application, unless they are within routes that have one place for all words.
-        let identity = format!("{origin:?} {what:?}");
         Ok(self.leaf(identity, what.name(), route, leaf))
     }
 

@@ -1,7 +1,7 @@
 //! Settings to what `launch` does for a developer: what it watches, and what happens in browsers when that changes.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{self, BooleanOrText, Configuration};
@@ -9,6 +9,7 @@ use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::plan::application::start::Readiness;
 use crate::plan::application::{ApplicationName, BuiltIn};
+use crate::plan::surroundings::module_folders;
 use crate::workers::python::imported_folders::ImportedFolders;
 
 /// The setting that decides what a change of a file does.
@@ -32,6 +33,8 @@ pub struct Development {
     pub reload: ReloadMode,
     /// The folders of the application, which are watched with all below them.
     pub trees: Vec<PathBuf>,
+    /// Files of the application, whatever their names are.
+    pub files: BTreeSet<PathBuf>,
     /// The folders of the modules that this version has imported.
     pub imported: Arc<ImportedFolders>,
 }
@@ -40,10 +43,12 @@ impl Development {
     /// As the command line or else the setting has it.
     #[must_use]
     pub fn of(scope: &Scope, application: &ApplicationName, typed: Option<ReloadMode>) -> Self {
-        let python = application.python();
-        let mut trees: Vec<PathBuf> = python
-            .flat_map(|python| scope.search_path(python.origin()))
-            .collect();
+        let of_python = |python: &ApplicationName| {
+            // Mistakes in its own settings are found when it is started.
+            let own = python.scope(scope).unwrap_or_else(|_| scope.clone());
+            module_folders(&own, python.origin())
+        };
+        let mut trees: Vec<PathBuf> = application.python().flat_map(of_python).collect();
         for what in application.built_in() {
             if let BuiltIn::Files(options, _) = what {
                 trees.push(options.folder.clone());
@@ -54,6 +59,11 @@ impl Development {
         Self {
             reload: typed.unwrap_or_else(|| configured(&scope.configuration)),
             trees,
+            files: application
+                .python()
+                .filter_map(ApplicationName::file)
+                .map(Path::to_owned)
+                .collect(),
             imported: Arc::default(),
         }
     }

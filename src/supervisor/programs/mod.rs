@@ -22,6 +22,7 @@ mod group;
 pub mod keeper;
 pub mod parent_link;
 pub mod side_program;
+pub mod start_command;
 
 /// Programs that are kept running; clones stand for the same ones. When the last clone is dropped, they are killed;
 /// [`Programs::stop`] ends them gracefully.

@@ -10,7 +10,7 @@ import sys
 from types import FunctionType, MethodType
 
 from runner_call_shape import Call, entry, innermost, is_class, is_iterable, makes_instances
-from runner_resolve import BadName, check_callable, described, locate, parts
+from runner_resolve import FILE, BadName, check_callable, described, loaded, locate, parts, url
 
 FACTORIES = ("create_app", "make_app", "get_app", "build_app", "create_application", "make_application")
 FACTORIES += ("get_application", "build_application", "app_factory", "application_factory")
@@ -71,7 +71,7 @@ def made(factory, seen, kind):
     for known in (kind, other_than(kind)):
         if known.calls(run) and not is_class(factory):
             word = "" if known is kind else known.word + " "
-            raise BadName("`%s` is %s, and makes none" % (seen, known.noun), "write `%simport:%s`" % (word, written(seen)))
+            raise BadName("`%s` is %s, and makes none" % (seen, known.noun), "write `%s%s`" % (word, written(seen)))
     if run is not None:
         if run.is_async:
             raise BadName("%s, but a plain function must make the application" % asynchronous(factory, seen), PLAIN)
@@ -113,7 +113,7 @@ def fault_of_wsgi(found, seen):
     if run.is_async:
         hint = PLAIN
         if not (run.refuses(3) or run.is_generator):
-            hint += ", or `ASGI import:%s` if it is an ASGI application" % written(seen)
+            hint += ", or `ASGI %s` if it is an ASGI application" % written(seen)
         return "%s, but WSGI calls plain functions" % asynchronous(found, seen), hint
     return unwanted(found, seen, run, WSGI) if run.refuses(2) else None
 
@@ -209,7 +209,7 @@ def other_kind(found, seen, kind):
     """A fault: it is of the other kind."""
     what = "" if is_class(found) or type(found) is FunctionType else ", %s," % described(found)
     message = "`%s`%s is %s, not %s" % (seen, what, kind.noun, other_than(kind).noun)
-    return message, "write `%s import:%s`" % (kind.word, written(seen))
+    return message, "write `%s %s`" % (kind.word, written(seen))
 
 
 def asynchronous(found, seen):
@@ -227,7 +227,7 @@ def unwanted(found, seen, run, kind):
         return message % (seen, what, twice[0], kind.word), None
     message = "`%s`%s takes %s, but %s" % (seen, what, run.arguments(), kind.needs)
     if kind is ASGI and not run.is_async and not run.refuses(2) and run.missing(1):
-        return message, "if it is a WSGI application, write `WSGI import:%s`" % written(seen)
+        return message, "if it is a WSGI application, write `WSGI %s`" % written(seen)
     if what or run.is_async or any("environ" in name for name in run.names):
         return message, None
     return message, in_module(seen, found, "if it makes the application, ")
@@ -239,10 +239,11 @@ def in_module(seen, factory, when="", word=""):
         return "%scall it in `%s`" % (when, seen[:-2])
     run = Call.of(innermost(factory))
     if run is None or not run.missing(0):
-        return "%swrite `%simport:%s()`" % (when, word, written(seen))
+        return "%swrite `%s%s()`" % (when, word, written(seen))
     module, _, own = seen.rpartition(".")
     name = "app" if own != "app" else "application"
-    return "%swrite `%s = %s(…)` in `%s`, and `%simport:%s.%s` here" % (when, name, own, module, word, module, name)
+    here = place_of(module, ".", name)
+    return "%swrite `%s = %s(…)` in `%s`, and `%s%s` here" % (when, name, own, module, word, here)
 
 
 def written(seen):
@@ -252,8 +253,15 @@ def written(seen):
         module = module.rpartition(".")[0]
         if module in sys.modules:
             separator = ":" if hasattr(sys.modules[module], "__path__") else "."
-            return module + separator + seen[len(module) + 1 :]
-    return seen
+            return place_of(module, separator, seen[len(module) + 1 :])
+    return url(seen)
+
+
+def place_of(module, separator, name):
+    """An attribute of a module as it is to be written."""
+    if module in loaded:
+        return "%s%s:%s" % (FILE, loaded[module], name)
+    return url(module + separator + name)
 
 
 def hint_near(thing, seen, kind, but=None):
@@ -268,11 +276,11 @@ def hint_near(thing, seen, kind, but=None):
     near += [name + "()" for name in FACTORIES if name in names and name != but and is_factory(names[name], 0)]
     separator = ":" if "__path__" in names else "."
     if near:
-        return "write " + " or ".join(["`import:%s%s%s`" % (seen, separator, name) for name in near[:3]])
+        return "write " + " or ".join(["`%s`" % place_of(seen, separator, name) for name in near[:3]])
     other = other_than(kind)
     for name in other.usual:
         if name in names and not is_class(names[name]) and other.calls(Call.of(names[name])):
-            return "write `%s import:%s%s%s`" % (other.word, seen, separator, name)
+            return "write `%s %s`" % (other.word, place_of(seen, separator, name))
     return None
 
 

@@ -1,13 +1,18 @@
-"""Resolves `import:` names: `package.module.attribute`, `package.module:attribute`, `module:factory()`.
+"""Resolves `import:` names: `package.module.attribute`, `package.module:attribute`, `module:factory()`; and those of files
+that cannot be imported by name: `file:/srv/app.wsgi:attribute`.
 
 Plain Python 3.8 and later, standard library only. Used by templates, and by programs that are Python functions.
 """
 
 import importlib
+import importlib.machinery
+import importlib.util
 import posix  # what `os` has in C
 import sys
 import traceback
 
+FILE = "file:"  # the beginning of the names of files
+loaded = {}  # the files of modules that were loaded by `file:`, by the names of these modules
 OURS = ("runner/", "<string>", "<frozen")  # beginnings of the file names of runner's frames
 
 
@@ -38,7 +43,10 @@ def parts(name):
 
 def locate(path):
     """The object that a name without `()` leads to, and the name with dots alone."""
-    if ":" in path:
+    if path.startswith(FILE):
+        file, _, attributes = path[len(FILE) :].rpartition(":")
+        found, seen = load(file)
+    elif ":" in path:
         seen, _, attributes = path.partition(":")
         found = importlib.import_module(seen)
     else:
@@ -51,6 +59,35 @@ def locate(path):
         found = getattr(found, attribute)
         seen += "." + attribute
     return found, seen
+
+
+class Uncached(importlib.machinery.SourceFileLoader):
+    """Loads code that is not kept compiled: `__pycache__` has that of `app.py` under the name that `app.wsgi` would have."""
+
+    def path_stats(self, path):
+        raise OSError
+
+
+def load(file):
+    """The module that a file is, and its name. As for a program of Python, the folder of the file is the first of `sys.path`.
+    Other modules can import the file itself if it has the name of a module; otherwise it hides none."""
+    folder, _, own = file.rpartition("/")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    stem = own[:-3] if own.endswith(".py") else ""
+    is_module = stem.isidentifier() and (stem not in sys.modules or loaded.get(stem) == file)
+    name = stem if is_module else "".join(letter if letter.isalnum() else "_" for letter in "_" + own)
+    if loaded.get(name) == file and name in sys.modules:
+        return sys.modules[name], name
+    loader = (importlib.machinery.SourceFileLoader if is_module else Uncached)(name, file)
+    found = importlib.util.module_from_spec(importlib.util.spec_from_file_location(name, file, loader=loader))
+    sys.modules[name], loaded[name] = found, file
+    try:
+        loader.exec_module(found)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return sys.modules.get(name, found), name
 
 
 def check_module(found, seen, attribute, *further):
@@ -138,10 +175,15 @@ def hint(thing):
     return "it has `%s`" % "`, `".join(likely) if likely else None
 
 
+def url(name):
+    """A name as it is written in configuration files."""
+    return name if name.startswith(FILE) else "import:" + name
+
+
 def explained(name, error):
     """What to say of an error on the way to an object: the reason, a traceback and a hint; the last two may be empty."""
     if isinstance(error, BadName):
-        return "cannot use `import:%s`: %s" % (name, error), "", error.hint or ""
+        return "cannot use `%s`: %s" % (url(name), error), "", error.hint or ""
     reason = "%s: %s" % (type(error).__name__, error) if str(error) else type(error).__name__
     trace = traceback_of(error).rstrip()
     # Without frames of the application, the traceback says no more than the reason.

@@ -35,7 +35,9 @@ def entitle(role, application=None):
     """Shows what this process does, as `worker 2`, for an application."""
     Title.role = role
     Title.application = application or Title.application
-    show("runner: %s of import:%s" % (role, Title.application), "runner " + role.partition(" ")[0])
+    of = Title.application
+    url = of if of.startswith("file:") else "import:" + of
+    show("runner: %s of %s" % (role, url), "runner " + role.partition(" ")[0])
 
 
 def entitle_fork():
