@@ -19,6 +19,7 @@ use runner::workers::wire::frames::Frames;
 use runner::workers::wire::ring::Ring;
 
 mod alone;
+mod fastcgi_answers;
 mod frames_of_clients;
 mod proxies;
 mod web_servers;
@@ -229,6 +230,11 @@ pub fn proxy_head(bytes: &[u8]) {
 /// Lines of header fields from a proxy.
 pub fn forwarded(bytes: &[u8]) {
     proxies::fields(bytes);
+}
+
+/// What a FastCGI application answers.
+pub fn fastcgi(bytes: &[u8]) {
+    fastcgi_answers::answer(bytes);
 }
 
 /// What a web server sends by uwsgi.

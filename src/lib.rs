@@ -55,6 +55,7 @@
 //! | when workers are added, replaced, or started again | `workers/staff/{growth,retirement,attempts}.rs` |
 //! | what the environ of a request holds | `protocol/cgi/environ.rs`, the path in `protocol/cgi/path_info.rs`; ASGI's scope in `protocol/worker/asgi_scope.rs` |
 //! | which application of a site answers, and at what path | `application/routes/mod.rs`; the keys: `application/routes/route_key.rs` |
+//! | which script of PHP answers a request | `application/fastcgi/script_search.rs`, what it is told `application/fastcgi/request_params.rs`; when connections to PHP are kept: `upstream/fastcgi/mod.rs` |
 //! | who a request comes from behind a proxy | `protocol/proxy/forwarded.rs` for each request, `protocol/proxy/proxy_head.rs` for a connection; `gateway/http/proxies/` applies them |
 //! | what cannot be a WSGI or ASGI application | `workers/python/examine.py` |
 //! | which file is the CGI program of a request | `application/cgi_bin/script_path.rs` |

@@ -138,6 +138,11 @@ fn fields_of_proxies() {
 }
 
 #[test]
+fn answers_by_fastcgi() {
+    replay("fastcgi", targets::fastcgi);
+}
+
+#[test]
 fn requests_by_uwsgi() {
     replay("uwsgi", targets::uwsgi);
 }

@@ -16,6 +16,7 @@ haproxy                                haproxy
 caddy                                  caddy
 cgi-fcgi                               libfcgi-bin
 curl                                   curl
+/usr/sbin/php-fpm*                     php-fpm
 git                                    git
 /usr/lib/git-core/git-http-backend     git
 openssl                                openssl
@@ -40,6 +41,8 @@ missing=$(echo "$wanted" | while read -r program package; do
     case $program in
         '') continue ;;
         */venv) /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || echo "$package" ;;
+        # Its name has a version.
+        *'*') ls $program >/dev/null 2>&1 || echo "$package" ;;
         *) command -v "$program" >/dev/null || [ -e "$program" ] || echo "$package" ;;
     esac
 done)
@@ -82,7 +85,7 @@ apt-get update -qq
 apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 
 # A service that the installation has enabled would start at the next boot.
-for unit in nginx.service apache2.service apache-htcacheclean.service lighttpd.service haproxy.service caddy.service prometheus.service; do
+for unit in nginx.service apache2.service apache-htcacheclean.service lighttpd.service haproxy.service caddy.service prometheus.service $(ls "$services" 2>/dev/null | grep "^php.*-fpm.service$"); do
     if [ -e "$services/$unit" ] && ! echo "$enabled" | grep -qx "$unit"; then
         # One without a script for the older init has only the link.
         update-rc.d "${unit%.service}" disable 2>/dev/null || rm -f "$services/$unit"

@@ -3,6 +3,7 @@
 pub mod cgi_bin;
 pub mod demo;
 pub mod development;
+pub mod fastcgi;
 pub mod files;
 pub mod fixed_answer;
 pub mod http_upstream;

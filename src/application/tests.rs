@@ -73,6 +73,7 @@ async fn each_question_reaches_the_application_inside() {
         listing: false,
         follow: false,
         hidden: false,
+        sources: false,
         precompressed: false,
         cache: vec![CacheRule {
             pattern: "*".to_owned(),

@@ -206,6 +206,8 @@ pub struct Connection {
     pub server_name: String,
     /// `SERVER_PORT`; `80` on a Unix socket, which has no port but CGI demands one.
     pub server_port: String,
+    /// The IP address that the client has reached (`SERVER_ADDR`); empty on a Unix socket, or if it is not known.
+    pub server_addr: String,
     /// `REMOTE_ADDR`; empty on a Unix socket.
     pub remote_addr: String,
     /// `REMOTE_PORT`; empty where it is not known.

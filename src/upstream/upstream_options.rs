@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::upstream::fastcgi::fastcgi_client_options::FastCgiClientOptions;
 use crate::upstream::server_address::{ServerAddress, UpstreamScheme};
 
 /// An application over servers, as words name it.
@@ -21,6 +22,8 @@ pub struct UpstreamName {
 pub enum UpstreamProtocol {
     /// HTTP/1.1.
     Http(HttpClientOptions),
+    /// FastCGI.
+    FastCgi(FastCgiClientOptions),
 }
 
 /// How HTTP is spoken with servers.
@@ -73,6 +76,7 @@ impl UpstreamProtocol {
     pub fn scheme(&self) -> UpstreamScheme {
         match self {
             Self::Http(_) => UpstreamScheme::Http,
+            Self::FastCgi(_) => UpstreamScheme::FastCgi,
         }
     }
 }

@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::AddressFamily;
+use rustix::net::sockopt::set_socket_keepalive;
+use rustix::net::{AddressFamily, RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{sleep, timeout};
@@ -45,6 +46,8 @@ impl UpstreamStream {
                             Ok(stream) => {
                                 // Without it, the last part of a request waits for an acknowledgement.
                                 stream.set_nodelay(true)?;
+                                // A server whose machine is gone says nothing for ever.
+                                set_socket_keepalive(&stream, true)?;
                                 return Ok(Self::Tcp(stream));
                             }
                             Err(error) => failure = Some(error),
@@ -68,6 +71,19 @@ impl UpstreamStream {
         connected
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl UpstreamStream {
+    /// Whether the server has neither closed the connection nor sent anything that is unread.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let peeked = match self {
+            Self::Tcp(stream) => recv(stream, &mut [0], flags),
+            Self::Unix(stream) => recv(stream, &mut [0], flags),
+        };
+        peeked.is_err_and(|error| error == Errno::AGAIN)
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 
 /// A folder whose files are served. It is looked for by its name each time, so that a link can be set to another version.
@@ -31,6 +31,12 @@ const OPEN: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC)
     .union(OFlags::NOCTTY);
 
+/// Only to see what it is: no permission to read it is needed.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const LOOK: OFlags = OPEN;
+
 /// A folder, only to open others from.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const STEP: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -50,12 +56,61 @@ impl Root {
         path: &Path,
         wait: DiskWait,
     ) -> Result<OwnedFd, Errno> {
+        self.open_with(path, OPEN, wait)
+    }
+
+    /// What is at such a path.
+    ///
+    /// # Errors
+    /// Those of [`Root::open`], but for the lack of a permission to read it.
+    pub(in crate::application) fn look(
+        &self,
+        path: &Path,
+        wait: DiskWait,
+    ) -> Result<FileType, Errno> {
+        let file = self.open_with(path, LOOK, wait)?;
+        Ok(FileType::from_raw_mode(fstat(file)?.st_mode))
+    }
+
+    /// Where the folder is once all links in its path are followed.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(in crate::application) fn resolved(&self, wait: DiskWait) -> Result<PathBuf, Errno> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(resolved) = self.resolved_at_once(wait) {
+            return resolved;
+        }
+        match wait {
+            DiskWait::Forbidden => Err(Errno::AGAIN),
+            DiskWait::Allowed => std::fs::canonicalize(&self.folder)
+                .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+        }
+    }
+
+    /// By the name that the system has for its open descriptor; `None` where `/proc` is not there.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn resolved_at_once(&self, wait: DiskWait) -> Option<Result<PathBuf, Errno>> {
+        use std::ffi::OsString;
+        use std::os::fd::AsRawFd;
+        use std::os::unix::ffi::OsStringExt;
+
+        let folder = match self.open_with(Path::new(""), LOOK, wait) {
+            Ok(folder) => folder,
+            Err(error) => return Some(Err(error)),
+        };
+        let link = format!("/proc/self/fd/{}", folder.as_raw_fd());
+        let name = rustix::fs::readlinkat(CWD, link, Vec::new()).ok()?;
+        Some(Ok(OsString::from_vec(name.into_bytes()).into()))
+    }
+
+    fn open_with(&self, path: &Path, flags: OFlags, wait: DiskWait) -> Result<OwnedFd, Errno> {
         let path = match path.as_os_str().is_empty() {
             true => Path::new("."),
             false => path,
         };
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        match self.open_at_once(path, wait) {
+        match self.open_at_once(path, flags, wait) {
             // Kernels before 5.6, and some sandboxes, do not have the call; those before 5.12 not the flag of `wait`.
             Err(Errno::NOSYS | Errno::PERM) => {}
             Err(Errno::INVAL) if wait == DiskWait::Forbidden => return Err(Errno::AGAIN),
@@ -63,13 +118,13 @@ impl Root {
         }
         match wait {
             DiskWait::Forbidden => Err(Errno::AGAIN),
-            DiskWait::Allowed => self.open_by_steps(path),
+            DiskWait::Allowed => self.open_by_steps(path, flags),
         }
     }
 
     /// By one system call that follows links as far as they stay below the folder.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn open_at_once(&self, path: &Path, wait: DiskWait) -> Result<OwnedFd, Errno> {
+    fn open_at_once(&self, path: &Path, flags: OFlags, wait: DiskWait) -> Result<OwnedFd, Errno> {
         use rustix::fs::{ResolveFlags, openat2};
 
         let wait = match wait {
@@ -81,24 +136,33 @@ impl Root {
             false => ResolveFlags::NO_MAGICLINKS | ResolveFlags::BENEATH,
         };
         let root = openat2(CWD, &self.folder, STEP, Mode::empty(), wait)?;
-        openat2(&root, path, OPEN, Mode::empty(), bounds | wait)
+        openat2(&root, path, flags, Mode::empty(), bounds | wait)
     }
 
     /// Folder by folder. Links are not followed at all, unless they may lead anywhere.
-    fn open_by_steps(&self, path: &Path) -> Result<OwnedFd, Errno> {
+    fn open_by_steps(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         let mut folder = openat(CWD, &self.folder, STEP, Mode::empty())?;
         if self.follow {
-            return openat(&folder, path, OPEN, Mode::empty());
+            return openat(&folder, path, flags, Mode::empty());
         }
         let mut names = path.iter().peekable();
         while let Some(name) = names.next() {
             if names.peek().is_none() {
-                return openat(&folder, name, OPEN | OFlags::NOFOLLOW, Mode::empty());
+                return openat(&folder, name, flags | OFlags::NOFOLLOW, Mode::empty());
             }
             folder = openat(&folder, name, STEP | OFlags::NOFOLLOW, Mode::empty())?;
         }
         Err(Errno::NOENT)
     }
+}
+
+/// Whether an error means that nothing is there.
+pub(in crate::application) fn is_absent(error: Errno) -> bool {
+    // The last are what sockets answer to those who open them, and devices that are not there.
+    matches!(
+        error,
+        Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::NXIO | Errno::NODEV
+    )
 }
 
 /// Bytes of a file from its start on, if all of them are there without waiting for a disk.
@@ -131,7 +195,7 @@ mod tests {
 
     use rustix::io::Errno;
 
-    use super::{DiskWait, Root};
+    use super::{DiskWait, OPEN, Root};
 
     fn text(opened: Result<std::os::fd::OwnedFd, Errno>) -> Result<String, Errno> {
         let mut text = String::new();
@@ -177,7 +241,7 @@ mod tests {
         assert_eq!(opened(true, "out").as_deref(), Ok("secret"));
         assert_eq!(opened(true, "near").as_deref(), Ok("inside"));
         // Without the call of newer kernels.
-        let stepped = |follow, path: &str| text(root(follow).open_by_steps(Path::new(path)));
+        let stepped = |follow, path: &str| text(root(follow).open_by_steps(Path::new(path), OPEN));
         assert_eq!(stepped(false, "sub/file").as_deref(), Ok("inside"));
         for outside in ["out", "far", "up/secret", "round", "near", "folder/file"] {
             let error = stepped(false, outside).expect_err(outside);

@@ -17,7 +17,7 @@ use crate::protocol::content_coding::ContentCoding;
 const SMALL: u64 = 64 * 1024;
 
 /// The response to a `GET` or `HEAD` for a file, with some `headers`.
-pub(super) async fn of(
+pub(in crate::application) async fn of(
     request: &Request,
     path: &Path,
     open: OpenFile,

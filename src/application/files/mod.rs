@@ -5,16 +5,16 @@
 //! goes to threads that may wait.
 //!
 //! What is outside the folder is not there, whatever links lead to it; neither is what has a dot in front of its name, such
-//! as `.git` and `.env`, but for `.well-known`.
+//! as `.git` and `.env`, but for `.well-known`. Sources of PHP have passwords in them and are left to what runs them.
 
 pub(super) mod beneath;
 mod byte_range;
-mod file_response;
+pub(in crate::application) mod file_response;
 mod file_type;
 mod folder_page;
 pub(super) mod open_file;
 mod validators;
-mod wanted_path;
+pub(in crate::application) mod wanted_path;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use rustix::io::Errno;
 
-use crate::application::files::beneath::{DiskWait, Root};
+use crate::application::files::beneath::{DiskWait, Root, is_absent};
 use crate::application::files::open_file::{OpenFile, PathContent};
 use crate::application::files::wanted_path::WantedPath;
 use crate::application::own_page::prefers_html;
@@ -48,6 +48,8 @@ pub struct FilesOptions {
     pub follow: bool,
     /// Whether files are served whose names begin with a dot.
     pub hidden: bool,
+    /// Whether sources of PHP are served, as text.
+    pub sources: bool,
     /// Whether compressed files are looked for beside others: `app.js.br` is sent for `app.js` to those who take it.
     pub precompressed: bool,
     /// Values of `Cache-Control`; the first whose pattern matches counts.
@@ -130,8 +132,8 @@ impl Files {
             };
         }
         let finding = match WantedPath::of(&request.path_info, self.options.hidden) {
-            Some(wanted) => self.find(wanted, &request.headers).await,
-            None => Ok(FileFinding::Missing),
+            Some(wanted) if self.may_send(&wanted) => self.find(wanted, &request.headers).await,
+            Some(_) | None => Ok(FileFinding::Missing),
         };
         match finding {
             Ok(FileFinding::File { path, open, coding }) => {
@@ -151,6 +153,11 @@ impl Files {
             Ok(FileFinding::Missing) => self.missing(request).await,
             Err(error) => self.failed(&request, error),
         }
+    }
+
+    /// Whether a file is one to be sent, if it is there.
+    fn may_send(&self, wanted: &WantedPath) -> bool {
+        self.options.sources || !wanted_path::is_php(&wanted.file(&self.options.index))
     }
 
     /// Looks for what a request asks for.
@@ -244,7 +251,7 @@ impl Search {
             Ok(PathContent::Folder) if !self.wanted.is_folder => return Ok(FileFinding::Folder),
             Ok(PathContent::Folder | PathContent::Other) => return Ok(FileFinding::Missing),
             Err(Errno::NOENT) if self.wanted.is_folder && self.lists => return self.list(wait),
-            Err(error) => return is_absent(error),
+            Err(error) => return absent(error),
         };
         if self.codings.is_empty() || !file_type::is_compressible(&path) {
             return Ok(FileFinding::File {
@@ -285,19 +292,16 @@ impl Search {
             Ok(folder) => {
                 folder_page::page(&folder, &self.wanted.path, self.hidden).map(FileFinding::Listing)
             }
-            Err(error) => is_absent(error),
+            Err(error) => absent(error),
         }
     }
 }
 
 /// An error that means that nothing is there; others stay errors.
-fn is_absent(error: Errno) -> Result<FileFinding, Errno> {
-    match error {
-        // The last is what sockets answer to those who open them, and devices that are not there.
-        Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::NXIO | Errno::NODEV => {
-            Ok(FileFinding::Missing)
-        }
-        error => Err(error),
+fn absent(error: Errno) -> Result<FileFinding, Errno> {
+    match is_absent(error) {
+        true => Ok(FileFinding::Missing),
+        false => Err(error),
     }
 }
 

@@ -9,7 +9,7 @@ const WELL_KNOWN: &[u8] = b".well-known";
 
 /// A path below the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct WantedPath {
+pub(in crate::application) struct WantedPath {
     /// Without a slash in front or at the end; empty for the folder itself.
     pub path: PathBuf,
     /// It ends in a slash: a folder is asked for, and its index is sent.
@@ -18,7 +18,7 @@ pub(super) struct WantedPath {
 
 impl WantedPath {
     /// The path of a `PATH_INFO`. `None` if there can be no such file, or if it is `hidden` ones only that have such names.
-    pub(super) fn of(path_info: &[u8], hidden: bool) -> Option<Self> {
+    pub(in crate::application) fn of(path_info: &[u8], hidden: bool) -> Option<Self> {
         let mut path = PathBuf::new();
         for segment in path_info.split(|byte| *byte == b'/') {
             match segment {
@@ -35,7 +35,7 @@ impl WantedPath {
     }
 
     /// What is opened for it.
-    pub(super) fn file(&self, index: &str) -> PathBuf {
+    pub(in crate::application) fn file(&self, index: &str) -> PathBuf {
         match self.is_folder {
             true => self.path.join(index),
             false => self.path.clone(),
@@ -43,9 +43,26 @@ impl WantedPath {
     }
 }
 
+/// Whether a file is a source of PHP, or a copy of one as editors and people make them (`wp-config.php.bak`).
+pub(super) fn is_php(path: &Path) -> bool {
+    const COPIES: [&str; 11] = [
+        "~", ".bak", ".br", ".dist", ".gz", ".old", ".orig", ".save", ".swp", ".tmp", ".zst",
+    ];
+    let name = path.file_name().unwrap_or_default();
+    let name = name.to_string_lossy().to_ascii_lowercase();
+    let mut name = name.as_str();
+    while let Some(rest) = COPIES.iter().find_map(|copy| name.strip_suffix(copy)) {
+        name = rest;
+    }
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let is_php = ["php", "phps", "pht", "phtml", "phar"].contains(&ending);
+    let version = ending.strip_prefix("php").unwrap_or_default();
+    is_php || (!version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// Whether a pattern matches a path: `*` stands for any characters, slashes too. A pattern without a slash is compared with
 /// the last name.
-pub(super) fn matches(pattern: &str, path: &Path) -> bool {
+pub(in crate::application) fn matches(pattern: &str, path: &Path) -> bool {
     let text = match pattern.contains('/') {
         true => path.as_os_str(),
         false => path.file_name().unwrap_or_default(),
@@ -107,6 +124,30 @@ mod tests {
                 is_folder,
             });
             assert_eq!(found, expected, "{path_info:?}");
+        }
+    }
+
+    #[test]
+    fn sources_of_php_are_known_by_their_names() {
+        for (path_info, is_php) in [
+            ("/a.php", true),
+            ("/a.PHP", true),
+            ("/a.php7", true),
+            ("/a.phps", true),
+            ("/a.phtml", true),
+            ("/a.phar", true),
+            ("/a.php~", true),
+            ("/wp-config.php.bak", true),
+            ("/a.php.gz", true),
+            ("/wp-config.php.old.orig", true),
+            ("/a.php.html", false),
+            ("/a.php/b.css", false),
+            ("/a.phpx", false),
+            ("/php", false),
+            ("/a.bak", false),
+            ("/", false),
+        ] {
+            assert_eq!(super::is_php(Path::new(path_info)), is_php, "{path_info}");
         }
     }
 

@@ -21,7 +21,8 @@ pub const ENTRY: Entry = Entry {
 It stands behind a gateway: `serve files public`. For a folder, its `index.html`
 is sent. Ranges, `If-None-Match` and `If-Modified-Since` are understood. Names
 that begin with a dot, as `.git` and `.env`, are not served, but for
-`.well-known`; links lead no further than the folder.
+`.well-known`; links lead no further than the folder. Sources of PHP (`.php` and
+copies such as `.php.bak`) are not sent as text.
 
 NAME answers what no file is there for, and methods other than GET and HEAD:
 `serve files public --fallback site`, where a file has
@@ -77,6 +78,7 @@ fn options(command: clap::Command) -> clap::Command {
         .arg(flag("listing", "List what is in folders without an index"))
         .arg(flag("follow", "Follow links out of the folder"))
         .arg(flag("hidden", "Serve names that begin with a dot, too"))
+        .arg(flag("sources", "Serve sources of PHP, as text"))
 }
 
 fn named(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
@@ -111,6 +113,7 @@ fn named(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
         listing: flag("listing"),
         follow: flag("follow"),
         hidden: flag("hidden"),
+        sources: flag("sources"),
         precompressed: flag("precompressed"),
         cache,
     };

@@ -5,3 +5,4 @@ pub mod cgi_bin;
 pub mod files;
 pub mod fixed;
 pub mod upstream;
+mod upstream_fastcgi;

@@ -204,6 +204,10 @@ impl GatewayState {
                 Scheme::Http => "80".to_owned(),
                 Scheme::Https => "443".to_owned(),
             }),
+            server_addr: stream
+                .local_address()
+                .map(|address| address.ip().to_canonical().to_string())
+                .unwrap_or_default(),
             remote_addr,
             remote_port,
             tls: None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::application::cgi_bin::{CgiBin, CgiBinOptions};
 use crate::application::demo::Demo;
+use crate::application::fastcgi::FastCgiUpstream;
 use crate::application::fixed_answer::FixedAnswer;
 use crate::application::http_upstream::HttpUpstream;
 use crate::log::LineForm;
@@ -96,6 +97,9 @@ impl Leaf {
             }
             LeafKind::Upstream(options) => Starting::ready(match &options.name.protocol {
                 UpstreamProtocol::Http(http) => Arc::new(HttpUpstream::new(options, http)),
+                UpstreamProtocol::FastCgi(fastcgi) => {
+                    Arc::new(FastCgiUpstream::new(options, fastcgi))
+                }
             }),
         }
     }

@@ -380,6 +380,8 @@ fn connection(known: &Known<'_>, headers: &HeaderMap, request_scheme: Option<&[u
             port,
             Some(default_port),
         ]),
+        // If the web server has set it, it is one of the other variables.
+        server_addr: String::new(),
         // nginx sets `unix:` for a client that came over a Unix socket.
         remote_addr: first([
             known.remote_addr.filter(|from| *from != b"unix:"),

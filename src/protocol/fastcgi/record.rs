@@ -217,6 +217,31 @@ impl ProtocolStatus {
     }
 }
 
+/// The content of a [`RecordKind::EndRequest`] record (§5.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestEnd {
+    /// The exit status that a CGI program would have.
+    pub application: u32,
+    /// A [`ProtocolStatus`], or another number: 1 is sent by applications that take one request at a time.
+    pub protocol: u8,
+}
+
+impl RequestEnd {
+    /// Reads the content.
+    ///
+    /// # Errors
+    /// [`MalformedRecord::Short`].
+    pub fn read(content: &[u8]) -> Result<Self, MalformedRecord> {
+        let Some(([s3, s2, s1, s0, protocol, ..], _)) = content.split_first_chunk::<8>() else {
+            return Err(MalformedRecord::Short(RecordKind::EndRequest));
+        };
+        Ok(Self {
+            application: u32::from_be_bytes([*s3, *s2, *s1, *s0]),
+            protocol: *protocol,
+        })
+    }
+}
+
 /// Writes the answer to a record of a type that the specification does not have (§4.2).
 pub fn put_unknown_type(into: &mut BytesMut, kind: u8) {
     let content = [kind, 0, 0, 0, 0, 0, 0, 0];

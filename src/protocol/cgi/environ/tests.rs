@@ -54,7 +54,7 @@ fn get(headers: &[(&str, &str)]) -> Request {
             server_port: "8000".to_owned(),
             remote_addr: "127.0.0.1".to_owned(),
             remote_port: "40000".to_owned(),
-            tls: None,
+            ..Connection::default()
         }),
         variables: Vec::new(),
         errors: Errors::Log,
@@ -454,7 +454,7 @@ fn any_request() -> impl Strategy<Value = Request> {
                 server_port: port.to_string(),
                 remote_addr: "::1".to_owned(),
                 remote_port: port.to_string(),
-                tls: None,
+                ..Connection::default()
             });
             request
         },

@@ -1,0 +1,7 @@
+//! What a FastCGI application answers.
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::fastcgi(bytes));

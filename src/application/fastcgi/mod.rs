@@ -1,0 +1,215 @@
+//! `upstream fastcgi+unix:…`: FastCGI servers that answer requests, PHP-FPM above all.
+//!
+//! Without a root they are told of each request as a gateway's application is: `SCRIPT_NAME` is the mount, `PATH_INFO` the
+//! rest. With one they are told of a script below it ([`script_search`]).
+
+mod request_params;
+mod script_search;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode, header};
+use rustix::io::Errno;
+
+use crate::application::fastcgi::request_params::{aim, params};
+use crate::application::fastcgi::script_search::{ScriptMatch, Scripts};
+use crate::application::routes::slash_redirect::with_slash;
+use crate::interface::master_status::Status;
+use crate::interface::{Application, Pending, Request, RequestBody, Response};
+use crate::log::LogKind;
+use crate::protocol::cgi::path_info::{decode, split_query};
+use crate::upstream::fastcgi::fastcgi_client_options::FastCgiClientOptions;
+use crate::upstream::fastcgi::{FastCgiRequest, FastCgiServers};
+use crate::upstream::request_name::RequestName;
+use crate::upstream::servers::Servers;
+use crate::upstream::upstream_options::{ServerSource, UpstreamOptions};
+
+/// How many redirects inside the application a request may cause.
+const REDIRECTS: usize = 10;
+
+/// FastCGI servers as an application.
+#[derive(Debug)]
+pub struct FastCgiUpstream {
+    servers: Arc<FastCgiServers>,
+    scripts: Option<Arc<Scripts>>,
+    /// Further variables.
+    added: Vec<(String, String)>,
+}
+
+impl FastCgiUpstream {
+    /// The application. Servers are asked only when there are requests. To be called within a runtime.
+    #[must_use]
+    pub fn new(options: &UpstreamOptions, fastcgi: &FastCgiClientOptions) -> Self {
+        let ServerSource::Addresses(addresses) = &options.name.source;
+        let servers = Servers::new(addresses.iter().cloned(), options.limits);
+        let scripts = fastcgi.scripts.clone().map(Scripts::new);
+        Self {
+            servers: FastCgiServers::new(servers, options),
+            scripts: scripts.map(Arc::new),
+            added: fastcgi.added.clone(),
+        }
+    }
+
+    async fn answer(&self, mut request: Request) -> Response {
+        let name = RequestName::of(&request);
+        let mount = request.script_name.clone();
+        for _ in 0..=REDIRECTS {
+            let script = match &self.scripts {
+                None => None,
+                Some(scripts) => match scripts.find(&request.path_info).await {
+                    Ok(ScriptMatch::Script(script)) => Some(script),
+                    Ok(ScriptMatch::Folder) => {
+                        return with_slash(&request.target, StatusCode::MOVED_PERMANENTLY);
+                    }
+                    Ok(ScriptMatch::Missing) => return Response::plain(StatusCode::NOT_FOUND),
+                    Err(error) => return unreadable(&name, &request, scripts, error),
+                },
+            };
+            if let Some(script) = &script {
+                aim(&mut request, script);
+            }
+            let asked = FastCgiRequest {
+                params: params(&request, script.as_ref(), &self.added),
+                body: std::mem::take(&mut request.body),
+                is_safe: request.method.is_safe(),
+                name: name.clone(),
+                errors: request.errors.clone(),
+            };
+            let (head, body) = match self.servers.ask(asked).await {
+                Ok(answer) => answer,
+                Err(ours) => return ours,
+            };
+            let redirect = head.local_redirect.clone();
+            match redirect.and_then(|to| redirected(&request, &mount, to)) {
+                Some(next) => request = next,
+                None => {
+                    return Response {
+                        status: head.status,
+                        reason: head.reason,
+                        headers: head.headers,
+                        body,
+                    };
+                }
+            }
+        }
+        crate::log_of!(
+            LogKind::InvalidAnswer,
+            about = name.subject(),
+            "502 for {name}: the application redirects it within itself more than {REDIRECTS} times"
+        );
+        Response::plain(StatusCode::BAD_GATEWAY)
+    }
+}
+
+/// The request of a redirect to a path of this server (RFC 3875 §6.2.2); `None` if that is not below the mount, so that the
+/// client has to ask for it.
+fn redirected(request: &Request, mount: &[u8], to: Bytes) -> Option<Request> {
+    let (path, query) = split_query(&to);
+    let path = decode(to.slice_ref(path))?;
+    let path_info = path.strip_prefix(mount)?;
+    if !path_info.starts_with(b"/") {
+        return None;
+    }
+    let mut headers = request.headers.clone();
+    headers.remove(header::CONTENT_TYPE);
+    headers.remove(header::CONTENT_LENGTH);
+    let method = match request.method {
+        Method::HEAD => Method::HEAD,
+        _ => Method::GET,
+    };
+    Some(Request {
+        method,
+        script_name: Bytes::copy_from_slice(mount),
+        path_info: path.slice_ref(path_info),
+        query: to.slice_ref(query),
+        target: to,
+        version: request.version,
+        headers,
+        body: RequestBody::Empty,
+        connection: Arc::clone(&request.connection),
+        variables: request.variables.clone(),
+        errors: request.errors.clone(),
+        ids: request.ids.clone(),
+        offers_web_socket: false,
+    })
+}
+
+/// Answers where it cannot be seen whether a script is there.
+fn unreadable(name: &RequestName, request: &Request, scripts: &Scripts, error: Errno) -> Response {
+    let (status, reason) = match error {
+        Errno::XDEV | Errno::LOOP => (
+            StatusCode::NOT_FOUND,
+            "a link leads out of the folder (--follow allows that)".to_owned(),
+        ),
+        Errno::ACCESS | Errno::PERM => (StatusCode::FORBIDDEN, error.to_string()),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    };
+    crate::log_of!(
+        LogKind::NotReadable,
+        about = name.subject(),
+        "{} for {name}: `{}` below `{}`: {reason}",
+        status.as_u16(),
+        String::from_utf8_lossy(&request.path_info),
+        scripts.root().display()
+    );
+    Response::plain(status)
+}
+
+impl Application for FastCgiUpstream {
+    fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
+        Box::pin(async move { self.answer(request).await })
+    }
+
+    fn stop(&self, within: Duration) -> Pending<'_, ()> {
+        Box::pin(self.servers.stop(within))
+    }
+
+    fn drain(&self, returns: bool) {
+        self.servers.drain(returns);
+    }
+
+    fn status(&self) -> Status {
+        self.servers.status()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderValue, Method, header};
+
+    use super::redirected;
+    use crate::interface::{Request, RequestBody};
+
+    #[test]
+    fn a_redirect_stays_below_the_mount() {
+        let mut request = Request {
+            method: Method::POST,
+            body: RequestBody::Bytes(Bytes::from_static(b"body")),
+            script_name: Bytes::from_static(b"/blog/index.php"),
+            ..Request::default()
+        };
+        let kind = HeaderValue::from_static("text/plain");
+        request.headers.insert(header::CONTENT_TYPE, kind);
+        for (mount, to, expected) in [
+            ("", "/a%20b?c=d", Some("/a b")),
+            ("/blog", "/blog/a", Some("/a")),
+            ("/blog", "/blogs/a", None),
+            ("/blog", "/blog", None),
+            ("/blog", "/other", None),
+            ("", "/a%00", None),
+        ] {
+            let to = Bytes::from_static(to.as_bytes());
+            let next = redirected(&request, mount.as_bytes(), to.clone());
+            let found = next.as_ref().map(|next| &next.path_info[..]);
+            assert_eq!(found, expected.map(str::as_bytes), "{to:?}");
+            if let Some(next) = next {
+                assert_eq!((next.method, next.target), (Method::GET, to));
+                assert_eq!(next.script_name, mount);
+                assert!(next.headers.is_empty() && next.body.length() == 0);
+            }
+        }
+    }
+}
