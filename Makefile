@@ -28,7 +28,7 @@ run: all
 	PATH="$(CURDIR)/target/release:$$PATH" examples/hello/hello.ini
 
 # Format, lints, documentation, every test (the others still run after a failure), and fuzzing.
-test: target/venv/installed
+test: target/venv/installed target/node/installed
 	tests/install.sh
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -65,6 +65,14 @@ target/%/installed:
 	rm -rf $(@D)
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+# Packages from npm that a server of the tests uses.
+target/node/installed: tests/apps/node/package.json
+	tests/install.sh
+	mkdir -p $(@D)
+	cp $< $(@D)
+	npm install --prefix $(@D) --no-audit --no-fund --ignore-scripts --silent
 	touch $@
 
 install: all

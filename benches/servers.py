@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import origin
 from processes import cpu_seconds, kill_all, marked, memory, stat
 
 FOLDER = Path(__file__).resolve().parent
@@ -119,6 +120,8 @@ def variants(name, threads=1, connections=1, kept=True, interface="wsgi"):
     """What may be added to a server's command for a workload."""
     if interface == "cgi":
         return [""]
+    if interface == "http":
+        return origin.VARIANTS[name]
     found = (ASGI_VARIANTS if interface == "asgi" else VARIANTS)[name]
     if name == "gunicorn" and threads > 1:
         found = ["--worker-class gthread --threads {threads}"]
@@ -164,6 +167,7 @@ class Server:
             "scratch": self.scratch,
             "program": Path(self.scratch) / "program",
             "lighttpd": Path(self.scratch) / "lighttpd.conf",
+            "origin": free_port(),
         }
         commands = COMMANDS
         if interface == "cgi":
@@ -174,10 +178,15 @@ class Server:
         values["settings"].write_text(settings.format(**values))
         if options is None:
             options = variants(name, threads, interface=interface)[0]
+        self.origin = origin.Origin(values) if interface == "http" else None
+        if self.origin:
+            commands = origin.COMMANDS
         self.command = f"{commands[name.partition(' http11')[0]]} {options}".format(**values).split()
         self.log = open(Path(self.scratch) / "log", "w+b")
 
     def __enter__(self):
+        if self.origin:
+            self.origin.start()
         environment = dict(os.environ, **{MARK: self.mark, "VIRTUAL_ENV": str(VENV), "PYTHONDONTWRITEBYTECODE": "1"})
         self.process = subprocess.Popen(
             self.command,
@@ -203,6 +212,8 @@ class Server:
             pass
         kill_all(self.pids)
         self.process.wait()
+        if self.origin:
+            self.origin.stop()
         self.log.close()
         shutil.rmtree(self.scratch)
 

@@ -68,8 +68,17 @@ ASGI_WORKLOADS = {
         servers=ALL_ASGI,
     ),
 }
+HELLO_UPSTREAM = Workload("hello of a server behind a proxy, 64 connections", interface="http", servers=["runner", "nginx"])
 # Other applications than those of Python, and other peers.
 OTHER_WORKLOADS = {
+    f"upstream-{connections}": replace(HELLO_UPSTREAM, title=title, connections=connections, options_of=options_of)
+    for connections, title, options_of in [
+        (64, HELLO_UPSTREAM.title, None),
+        (1, "hello of a server behind a proxy, one connection", None),
+        (256, "hello of a server behind a proxy, 256 connections", "upstream-64"),
+        (1024, "hello of a server behind a proxy, 1 024 connections", "upstream-64"),
+    ]
+} | {
     "cgi-16": Workload(
         "CGI: a small static program, 16 connections", connections=16, interface="cgi", servers=["runner", "lighttpd"]
     ),

@@ -25,6 +25,8 @@ pebble                                 pebble
 chromium                               chromium
 prometheus                             prometheus
 pypy3                                  pypy3
+node                                   nodejs
+npm                                    npm
 cc                                     gcc
 setpriv                                util-linux
 systemd-analyze                        systemd

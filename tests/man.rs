@@ -19,9 +19,10 @@ use runner::line::program_options;
 use runner::pages::metrics::{METRICS, Metric, MetricKind};
 use support::Folder;
 
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "runner.1",
     "runner.launch.1",
+    "runner.upstream.1",
     "invoke.1",
     "runner.ini.5",
     "runner.status.5",

@@ -74,7 +74,7 @@ pub fn request_fields(request: &Request, strips_prefix: bool) -> HeaderMap {
     for name in [header::CONTENT_LENGTH, header::EXPECT] {
         fields.remove(name);
     }
-    forwarded::remove(&mut fields);
+    remove_claims(&mut fields);
     let length = request.body.length();
     let announces =
         length > 0 || matches!(request.method, Method::POST | Method::PUT | Method::PATCH);
@@ -88,6 +88,23 @@ pub fn request_fields(request: &Request, strips_prefix: bool) -> HeaderMap {
     }
     forward(request, strips_prefix, &mut fields);
     fields
+}
+
+/// Removes what a client says of other clients, also in names that some servers take for the same: CGI's variables have one
+/// character for `-` and `_`, and PHP's also for `.`.
+fn remove_claims(fields: &mut HeaderMap) {
+    forwarded::remove(fields);
+    let is_claim = |name: &&HeaderName| {
+        let name = name.as_str();
+        name.contains(['_', '.']) && {
+            let name = name.replace(['_', '.'], "-");
+            name.starts_with("x-forwarded-") || matches!(&*name, "forwarded" | "x-real-ip")
+        }
+    };
+    let claims: Vec<HeaderName> = fields.keys().filter(is_claim).cloned().collect();
+    for name in claims {
+        fields.remove(name);
+    }
 }
 
 /// The host that a client of HTTP/1.0 has not named.
@@ -304,6 +321,9 @@ mod tests {
             ("x-forwarded-prefix", "/evil"),
             ("x-real-ip", "10.0.0.1"),
             ("forwarded", "for=10.0.0.1"),
+            ("x_forwarded_for", "10.0.0.1"),
+            ("x.real.ip", "10.0.0.1"),
+            ("x_api_key", "stays"),
             ("cookie", "a=b"),
         ]);
         assert_eq!(
@@ -318,6 +338,7 @@ mod tests {
                 "x-forwarded-prefix: /m",
                 "x-forwarded-proto: https",
                 "x-three: 3",
+                "x_api_key: stays",
             ]
         );
     }

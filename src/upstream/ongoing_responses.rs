@@ -1,6 +1,9 @@
 //! Responses and WebSockets that go on after their heads, and how they end with the version that has begun them.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -12,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 pub struct OngoingResponses {
     drain: watch::Sender<Option<ResponseDrain>>,
     end: CancellationToken,
+    count: Arc<AtomicUsize>,
 }
 
 /// What does not end by itself is to end.
@@ -28,6 +32,7 @@ impl Default for OngoingResponses {
         Self {
             drain: watch::Sender::new(None),
             end: CancellationToken::new(),
+            count: Arc::default(),
         }
     }
 }
@@ -36,12 +41,20 @@ impl OngoingResponses {
     /// Carries one on in a task of its own, until it is over or has to end.
     pub fn spawn(&self, response: impl Future<Output = ()> + Send + 'static) {
         let end = self.end.clone();
+        let counted = Counted::new(&self.count);
         tokio::spawn(async move {
+            let _counted = counted;
             tokio::select! {
                 () = response => {}
                 () = end.cancelled() => {}
             }
         });
+    }
+
+    /// How many go on.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count.load(Relaxed)
     }
 
     /// A future until what does not end by itself is to end, and whether clients may come back then.
@@ -81,5 +94,21 @@ impl OngoingResponses {
     /// Waits until all is to be broken off.
     pub async fn ended(&self) {
         self.end.cancelled().await;
+    }
+}
+
+/// One that goes on.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }

@@ -9,11 +9,13 @@ const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// What is known of a server from its connections (passive health).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ServerHealth {
     /// The last connection was made, or there was none yet.
-    #[default]
-    Up,
+    Up {
+        /// How many times in a row it has failed before, without an answer since.
+        failures: u32,
+    },
     /// It could not be reached.
     Resting {
         /// How many times in a row.
@@ -25,16 +27,29 @@ pub(super) enum ServerHealth {
     },
 }
 
+impl Default for ServerHealth {
+    fn default() -> Self {
+        Self::Up { failures: 0 }
+    }
+}
+
 impl ServerHealth {
     /// A connection was made.
     pub(super) fn reached(&mut self) {
-        *self = Self::Up;
+        if let Self::Resting { failures, .. } = *self {
+            *self = Self::Up { failures };
+        }
     }
 
-    /// No connection could be made.
-    pub(super) fn unreachable(&mut self, now: Instant) {
+    /// It has answered.
+    pub(super) fn answered(&mut self) {
+        *self = Self::default();
+    }
+
+    /// No connection could be made, or nothing came of it.
+    pub(super) fn failed(&mut self, now: Instant) {
         let (failures, since) = match *self {
-            Self::Up => (1, now),
+            Self::Up { failures } => (failures.saturating_add(1), now),
             Self::Resting {
                 failures, since, ..
             } => (failures.saturating_add(1), since),
@@ -54,7 +69,7 @@ impl ServerHealth {
     /// The end of its rest, if it has failed.
     pub(super) fn resting_until(&self) -> Option<Instant> {
         match self {
-            Self::Up => None,
+            Self::Up { .. } => None,
             Self::Resting { until, .. } => Some(*until),
         }
     }
@@ -62,7 +77,7 @@ impl ServerHealth {
     /// Since when it has not been reached.
     pub(super) fn failing_since(&self) -> Option<Instant> {
         match self {
-            Self::Up => None,
+            Self::Up { .. } => None,
             Self::Resting { since, .. } => Some(*since),
         }
     }
@@ -100,7 +115,7 @@ mod tests {
         for (failures, ends) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 30), (99, 30)] {
             while !matches!(health, ServerHealth::Resting { failures: so_far, .. } if so_far == failures)
             {
-                health.unreachable(start);
+                health.failed(start);
             }
             assert_eq!(health.resting_until(), Some(seconds(ends)), "{failures}");
             assert!(!health.rests(seconds(ends)));
@@ -109,9 +124,14 @@ mod tests {
         health.probe(seconds(30));
         assert_eq!(health.resting_until(), Some(seconds(30) + LONGEST_REST));
         assert_eq!(health.failing_since(), Some(start));
+        // A connection alone is not enough to begin anew.
         health.reached();
-        assert_eq!(health, ServerHealth::Up);
         health.probe(start);
-        assert_eq!(health, ServerHealth::Up);
+        assert!(!health.rests(start));
+        health.failed(start);
+        assert_eq!(health.resting_until(), Some(start + LONGEST_REST));
+        health.reached();
+        health.answered();
+        assert_eq!(health, ServerHealth::default());
     }
 }

@@ -358,7 +358,7 @@ impl<C: Send + 'static> Lease<C> {
         match &connected {
             Ok(_) => state.health.reached(),
             Err(error) if is_ours(error) => {}
-            Err(_) => state.health.unreachable(Instant::now()),
+            Err(_) => state.health.failed(Instant::now()),
         }
         connected
     }
@@ -369,16 +369,24 @@ impl<C: Send + 'static> Lease<C> {
             return false;
         };
         let last = std::mem::replace(&mut self.server, next);
-        if last.end() {
-            // The permit went with the server. The next one may have a request too many until this one ends.
-            self.permit = None;
+        if last.end()
+            && let Some(permit) = self.permit.take()
+        {
+            // It goes with the server. The next one may have a request too many until this one ends.
+            permit.forget();
         }
         true
+    }
+
+    /// Lets the server rest, which takes connections but breaks them off.
+    pub fn rest(&self) {
+        lock(&self.server.state).health.failed(Instant::now());
     }
 
     /// Ends the request, and keeps its connection for the next one for a time.
     pub fn give_back(self, connection: C, time: Duration) {
         let mut state = lock(&self.server.state);
+        state.health.answered();
         if state.is_drained || time.is_zero() {
             drop(state);
             drop(connection);

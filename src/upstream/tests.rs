@@ -110,6 +110,19 @@ async fn a_drained_server_finishes_what_it_has() {
 }
 
 #[tokio::test]
+async fn a_request_that_moves_on_leaves_no_place_of_a_drained_server_behind() {
+    let servers = servers([1, 2], 1, false);
+    let mut lease = servers.lease().await.expect("a server");
+    let first = Arc::clone(lease.server());
+    servers.drain(&first);
+    assert!(lease.move_on(&[first]));
+    drop(lease);
+    let only = servers.lease().await.expect("a server");
+    assert_eq!(port(&only), 2);
+    assert_eq!(servers.lease().await.err(), Some(NoServer::WaitedTooLong));
+}
+
+#[tokio::test]
 async fn without_servers_requests_wait_for_one() {
     let servers = servers([], 1, true);
     let waiting = tokio::spawn({

@@ -145,16 +145,20 @@ impl HttpConnection {
         }
     }
 
-    /// Takes what is there of a body, up to about `limit` bytes, without waiting.
+    /// Takes what is there of a body, up to about `limit` bytes. Waits only for one that has said that it is no longer.
     pub(super) async fn collect(&mut self, body: &mut Incoming, limit: usize) -> CollectedBody {
         if body.is_end_stream() {
             return CollectedBody::Whole(Bytes::new());
         }
+        let is_short = body
+            .size_hint()
+            .exact()
+            .is_some_and(|length| length <= limit as u64);
         // A body in one part, as most are, is not copied.
         let mut only = Bytes::new();
         let mut joined = BytesMut::new();
         let outcome = poll_fn(|context| {
-            while only.len().max(joined.len()) < limit {
+            while is_short || only.len().max(joined.len()) < limit {
                 match self.poll_body(body, context) {
                     Poll::Ready(Some(Ok(part))) if only.is_empty() => only = part,
                     Poll::Ready(Some(Ok(part))) => {
@@ -165,6 +169,7 @@ impl HttpConnection {
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                     Poll::Ready(None) => return Poll::Ready(None),
+                    Poll::Pending if is_short => return Poll::Pending,
                     Poll::Pending => break,
                 }
             }

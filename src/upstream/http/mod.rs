@@ -6,7 +6,7 @@
 //! - A server that cannot be reached is left to rest, and the next one is tried.
 //! - 502: no server can be reached, or it breaks off or breaks the protocol before the response has begun; 504: it takes too
 //!   long; 503: all are busy. A response that breaks off later is broken off for the client, too.
-//! - What is there of a response at once is passed on as a whole, so that most need no task of their own. What goes on is
+//! - A response that is short, or there at once, is passed on as a whole: most need no task of their own. What goes on is
 //!   passed on as it comes; what the client is too slow for is stored, so that the server is free.
 
 use std::future::poll_fn;
@@ -53,7 +53,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// How long ago the connection was used at most on which a request is sent that may not be repeated.
 const JUST_NOW: Duration = Duration::from_secs(1);
 
-/// Bodies up to this size in bytes are passed on as a whole if they are there at once.
+/// Bodies up to this size in bytes are passed on as a whole if they are there at once, or say how long they are.
 const AT_ONCE: usize = 64 * 1024;
 
 /// A client of servers.
@@ -173,19 +173,17 @@ impl HttpClient {
         let Some(target) = upstream_head::target(request, strips_prefix) else {
             return Ok(Response::plain(StatusCode::BAD_REQUEST));
         };
-        let mut fields = upstream_head::request_fields(request, strips_prefix);
-        let upgrade = request
-            .offers_web_socket
-            .then(|| ClientOffer::add_to(&mut fields, web_socket_relay::nonce()));
         let to_send = || {
             let mut to_send = http::Request::new(RequestContent::of(&request.body));
             *to_send.method_mut() = request.method.clone();
             *to_send.uri_mut() = target.clone();
-            to_send
+            *to_send.headers_mut() = upstream_head::request_fields(request, strips_prefix);
+            let upgrade = request
+                .offers_web_socket
+                .then(|| ClientOffer::add_to(to_send.headers_mut(), web_socket_relay::nonce()));
+            (to_send, upgrade)
         };
-        let answer = self
-            .exchange(&request.method, to_send, fields, lease)
-            .await?;
+        let (answer, upgrade) = self.exchange(&request.method, to_send, lease).await?;
         self.receive(request, name, upgrade, answer).await
     }
 
@@ -193,30 +191,35 @@ impl HttpClient {
     async fn exchange(
         &self,
         method: &Method,
-        to_send: impl Fn() -> http::Request<RequestContent>,
-        mut fields: HeaderMap,
+        to_send: impl Fn() -> (http::Request<RequestContent>, Option<ClientOffer>),
         mut lease: Lease<HttpConnection>,
-    ) -> Result<BegunAnswer, Failed> {
+    ) -> Result<(BegunAnswer, Option<ClientOffer>), Failed> {
         let is_repeatable = method.is_idempotent();
         let longest = match is_repeatable {
             true => KEEP,
             false => JUST_NOW,
         };
         if let Some(mut connection) = usable(&lease, longest).await {
-            let mut request = to_send();
-            request.headers_mut().clone_from(&fields);
+            let (request, upgrade) = to_send();
             match connection.send(request).await {
-                Ok(response) => return Ok(BegunAnswer::new(response, connection, lease)),
+                Ok(response) => {
+                    return Ok((BegunAnswer::new(response, connection, lease), upgrade));
+                }
                 Err(failure) if failure.is_unsent || is_repeatable && !failure.has_begun => {}
                 Err(failure) => return Err(failure.told(&lease)),
             }
         }
         let mut connection = self.connect(&mut lease).await?;
-        let mut request = to_send();
-        std::mem::swap(request.headers_mut(), &mut fields);
+        let (request, upgrade) = to_send();
         match connection.send(request).await {
-            Ok(response) => Ok(BegunAnswer::new(response, connection, lease)),
-            Err(failure) => Err(failure.told(&lease)),
+            Ok(response) => Ok((BegunAnswer::new(response, connection, lease), upgrade)),
+            Err(failure) => {
+                if !failure.has_begun {
+                    // It would have the fewest requests, and get all of them.
+                    lease.rest();
+                }
+                Err(failure.told(&lease))
+            }
         }
     }
 
@@ -357,7 +360,7 @@ impl HttpClient {
                 length: self.servers.waiting(),
                 oldest: None,
             },
-            delivering: self.depot.delivering(),
+            delivering: self.depot.delivering() + self.ongoing.count(),
             ..Status::default()
         };
         self.failures.show(&mut status);

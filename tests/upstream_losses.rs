@@ -1,0 +1,98 @@
+//! Load on servers behind `upstream` while they are killed, and while `runner` itself is reloaded: nothing is lost but what a
+//! killed server had begun.
+
+mod support;
+
+use rustix::process::Signal;
+use support::http::Waits;
+use support::{Address, Folder, Load, Server};
+
+/// Clients of the load.
+const CLIENTS: usize = 8;
+
+/// A server on a Unix socket.
+#[track_caller]
+fn server(folder: &Folder, name: &str) -> Server {
+    let url = format!("unix:{name}.sock");
+    let socket = folder.path(format!("{name}.sock"));
+    folder
+        .runner(["serve", &url, "respond", "200", name])
+        .start_at(Address::Unix(socket))
+}
+
+/// `runner` before two of them.
+#[track_caller]
+fn front(folder: &Folder) -> Server {
+    let addresses = ["http+unix:one.sock", "http+unix:two.sock"];
+    folder
+        .runner(["serve", "tcp://127.0.0.1:0", "upstream"])
+        .arguments(addresses)
+        .start()
+}
+
+#[test]
+fn killed_servers_lose_only_what_they_had_begun() {
+    for post in [false, true] {
+        let folder = Folder::new();
+        let mut servers = [server(&folder, "one"), server(&folder, "two")];
+        let front = front(&folder);
+        let load = Load::new(front.address())
+            .kept(CLIENTS / 2)
+            .fresh(CLIENTS / 2);
+        let load = match post {
+            true => load.post(b"an order"),
+            false => load,
+        };
+        let running = load.start();
+        let kills = 6;
+        for number in 0..kills {
+            let name = ["one", "two"][number % 2];
+            running.more(200);
+            servers[number % 2].signal(Signal::KILL);
+            running.more(200);
+            let next = server(&folder, name);
+            let killed = std::mem::replace(&mut servers[number % 2], next);
+            killed.wait();
+            // Its rest is over, and it answers again.
+            let before = running.report().bodies.get(&format!("{name}\n")).copied();
+            Waits::until(
+                || running.report().bodies.get(&format!("{name}\n")).copied() > before,
+                || format!("{name} gets no requests: {:?}", running.report()),
+            );
+        }
+        let report = running.stop();
+        assert_eq!(report.lost, 0, "{:?}", report.losses);
+        let others: u64 = report
+            .statuses
+            .iter()
+            .filter(|(status, _)| **status != 200)
+            .map(|(_, count)| count)
+            .sum();
+        let bad = report.statuses.get(&502).copied().unwrap_or_default();
+        assert_eq!(others, bad, "{:?}", report.statuses);
+        assert!(bad <= (kills * CLIENTS) as u64, "{:?}", report.statuses);
+    }
+}
+
+#[test]
+fn reloads_lose_nothing() {
+    let folder = Folder::new();
+    let servers = [server(&folder, "one"), server(&folder, "two")];
+    let front = front(&folder);
+    let load = Load::new(front.address())
+        .kept(CLIENTS / 2)
+        .fresh(CLIENTS / 2)
+        .post(b"an order")
+        .start();
+    for reload in 1..=5 {
+        load.more(200);
+        front.signal(Signal::HUP);
+        front.wait_for_log(|log| log.matches("reloaded").count() >= reload);
+    }
+    load.more(200);
+    load.stop().is_whole();
+    front.stop();
+    for server in servers {
+        server.stop();
+    }
+}
