@@ -113,7 +113,11 @@ fn the_likeliest_application_is_served() {
                 ("shop/wsgi.py", WSGI),
             ],
             "WSGI import:shop.wsgi.application",
-            &["Also found: WSGI import:app.app\n", "threads = 4\n"],
+            &[
+                "Also found: WSGI import:app.app\n",
+                "threads = 4\n",
+                "#       '/': ['WSGI', 'import:shop.wsgi.application'],\n#       '/static/': ['files', 'static'],\n",
+            ],
         ),
         (
             &[

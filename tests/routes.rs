@@ -321,3 +321,33 @@ url = 'tcp://127.0.0.1:0'
     assert_eq!(server.get("/static/../guestbook/settings.py").status, 404);
     assert_eq!(server.stop().status, 0);
 }
+
+/// By CGI, a process answers one request: it imports the application that the request is for, and no other.
+#[test]
+fn one_request_starts_one_application() {
+    let folder = folder()
+        .file("api.py", "raise Exception('broken')\n")
+        .file("cgi.ini", SITE.replace("'serve', 'site'", "'CGI', 'site'"));
+    let ask = |path: &str| {
+        let request = [
+            ("REQUEST_METHOD", "GET"),
+            ("SERVER_PROTOCOL", "HTTP/1.1"),
+            ("SERVER_NAME", "localhost"),
+            ("SCRIPT_NAME", ""),
+            ("PATH_INFO", path),
+        ];
+        let program = folder.runner(["runIni", "cgi.ini"]);
+        let program = request
+            .into_iter()
+            .fold(program, |program, (name, value)| program.env(name, value));
+        program.run()
+    };
+    let answered = ask("/x");
+    assert!(
+        answered.success().ends_with("\r\n\r\nshop |/x"),
+        "{answered:#?}"
+    );
+    let broken = ask("/api/x");
+    assert!(broken.success().starts_with("Status: 500"), "{broken:#?}");
+    assert!(broken.stderr.contains("Exception: broken"), "{broken:#?}");
+}

@@ -151,6 +151,7 @@ fn text(first_line: &str, found: &Applications) -> String {
             ("", command, others)
         }
     };
+    let site = site(found);
     let mut text = format!(
         "\
 {first_line}
@@ -158,7 +159,7 @@ fn text(first_line: &str, found: &Applications) -> String {
 {introduction}# Run it: ./app.ini                 on a port of your choice: ./app.ini -p 8000
 # See what it would run: runner graph app.ini
 
-{others}app = commands.Alias(command=[{command}])
+{others}{site}app = commands.Alias(command=[{command}])
 
 # Any free port, reachable from this machine only. From everywhere, on port 8000: \"tcp://*:8000\"
 url = \"tcp://localhost:0\"
@@ -195,6 +196,27 @@ threads = {threads}
 "
     ));
     text
+}
+
+/// How Django's static files are served, too, as a comment.
+fn site(found: &Applications) -> String {
+    let (Some(Framework::Django), Some(first)) = (found.framework, found.applications.first())
+    else {
+        return String::new();
+    };
+    let (word, name) = (first.interface.word(), &first.name);
+    format!(
+        "\
+# With the static files that `manage.py collectstatic` copies to STATIC_ROOT, if that is `static`:
+#
+#   site = commands.Routes({{
+#       '/': ['{word}', '{SCHEME}{name}'],
+#       '/static/': ['files', 'static'],
+#   }})
+#   app = commands.Alias(command=['serve', 'site'])
+#
+"
+    )
 }
 
 /// What is printed once the file is written.
