@@ -199,7 +199,10 @@ fn reloads_lose_nothing() {
         });
         loads[2].more(50);
     }
-    let reports: Vec<_> = loads.into_iter().map(|load| load.stop()).collect();
+    let reports: Vec<_> = loads
+        .into_iter()
+        .map(support::load::Running::stop)
+        .collect();
     for report in &reports {
         report.is_whole();
     }

@@ -286,7 +286,7 @@ impl Metric {
         match samples {
             Samples::Applications(applications) => {
                 for (name, samples) in applications {
-                    self.encode_samples(samples, Some(name), &mut encoder)?;
+                    self.encode_samples(samples, Some(&name), &mut encoder)?;
                 }
                 Ok(())
             }
@@ -297,7 +297,7 @@ impl Metric {
     fn encode_samples(
         &self,
         samples: Samples,
-        application: Option<String>,
+        application: Option<&str>,
         encoder: &mut MetricEncoder<'_>,
     ) -> fmt::Result {
         let values = match samples {
@@ -314,7 +314,7 @@ impl Metric {
         for (labels, value) in values {
             let names = self.labels.iter().copied();
             let mut labels: Vec<(&str, String)> = names.zip(labels).collect();
-            labels.extend(application.iter().map(|name| (APPLICATION, name.clone())));
+            labels.extend(application.map(|name| (APPLICATION, name.to_owned())));
             let mut encoder = encoder.encode_family(&labels)?;
             match self.kind {
                 MetricKind::Counter => {

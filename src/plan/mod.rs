@@ -227,7 +227,7 @@ impl Plan {
             Gateway::Uwsgi(options) => &mut options.spool,
         };
         Arc::make_mut(spool).folder.clone_from(&folder);
-        self.recipe.keep_in(folder);
+        self.recipe.keep_in(&folder);
         Ok(())
     }
 

@@ -41,7 +41,7 @@ impl OneRequest {
     pub fn new(
         scope: &Scope,
         application: &ApplicationName,
-        arguments: Vec<OsString>,
+        arguments: &[OsString],
     ) -> Result<Self, Failure> {
         let recipe = Recipe::of(scope, application, arguments)?.for_one_request();
         let log = LogSurroundings {
@@ -68,7 +68,7 @@ impl OneRequest {
         Arc::make_mut(&mut self.gateway.spool)
             .folder
             .clone_from(&folder);
-        self.recipe.keep_in(folder);
+        self.recipe.keep_in(&folder);
         Ok(())
     }
 }

@@ -57,8 +57,7 @@ impl Imports {
 
     /// What is needed to import each.
     pub fn requests(&self) -> Vec<Result<OneRequest, Failure>> {
-        let request =
-            |one: &Served| OneRequest::new(&one.scope, &one.application, one.arguments.clone());
+        let request = |one: &Served| OneRequest::new(&one.scope, &one.application, &one.arguments);
         self.applications.iter().map(request).collect()
     }
 

@@ -57,7 +57,7 @@ impl Node for Cgi {
     fn job(&self, supervision: Option<&Supervision>) -> Result<Job<'_>, Failure> {
         // If the system cannot tell, standard input is not a listening socket.
         if !is_listening(std::io::stdin()).unwrap_or(false) {
-            let request = OneRequest::new(&self.scope, &self.application, Vec::new())?;
+            let request = OneRequest::new(&self.scope, &self.application, &[])?;
             return Ok(Job::Answer(Box::new(request)));
         }
         let server = FastCgi {

@@ -94,7 +94,7 @@ impl FastCgi {
             vec![ServerUrl::clear(self.url.clone())],
             gateway,
             audience,
-            Recipe::of(&self.scope, &self.application, Vec::new())?,
+            Recipe::of(&self.scope, &self.application, &[])?,
             supervision,
         )?;
         Ok(Job::Serve(Box::new(plan)))

@@ -196,7 +196,7 @@ impl Node for Serve {
             self.urls.iter().map(|placed| placed.url.clone()).collect(),
             Gateway::Http(options),
             self.audience,
-            Recipe::of(&self.scope, &self.application, self.arguments.clone())?,
+            Recipe::of(&self.scope, &self.application, &self.arguments)?,
             supervision,
         )?;
         plan.warnings.extend(doubts);

@@ -72,7 +72,7 @@ impl Node for Uwsgi {
             vec![ServerUrl::clear(self.url.clone())],
             Gateway::Uwsgi(gateway_options::uwsgi(&self.scope.configuration)),
             Audience::Log,
-            Recipe::of(&self.scope, &self.application, Vec::new())?,
+            Recipe::of(&self.scope, &self.application, &[])?,
             supervision,
         )?;
         Ok(Job::Serve(Box::new(plan)))

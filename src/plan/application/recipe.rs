@@ -1,7 +1,7 @@
 //! What is needed to start an application with all those in it, and their start.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,11 +67,11 @@ impl Recipe {
     pub fn of(
         scope: &Scope,
         application: &ApplicationName,
-        arguments: Vec<OsString>,
+        arguments: &[OsString],
     ) -> Result<Self, Failure> {
         let mut planting = Planting {
             scope,
-            arguments: &arguments,
+            arguments,
             leaves: Vec::new(),
         };
         let tree = planting.tree(application, None)?;
@@ -108,9 +108,9 @@ impl Recipe {
     }
 
     /// Sets the folder for responses that are too large for memory.
-    pub fn keep_in(&mut self, folder: PathBuf) {
+    pub fn keep_in(&mut self, folder: &Path) {
         for leaf in &mut self.leaves {
-            leaf.keep_in(folder.clone());
+            leaf.keep_in(folder.to_owned());
         }
     }
 
