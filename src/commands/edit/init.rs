@@ -204,13 +204,13 @@ fn site(found: &Applications) -> String {
     else {
         return String::new();
     };
-    let (word, name) = (first.interface.word(), &first.name);
+    let (word, url) = (first.interface.word(), &first.url);
     format!(
         "\
 # With the static files that `manage.py collectstatic` copies to STATIC_ROOT, if that is `static`:
 #
 #   site = commands.Routes({{
-#       '/': ['{word}', '{SCHEME}{name}'],
+#       '/': ['{word}', '{url}'],
 #       '/static/': ['files', 'static'],
 #   }})
 #   app = commands.Alias(command=['serve', 'site'])
