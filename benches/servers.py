@@ -218,8 +218,12 @@ class Server:
         shutil.rmtree(self.scratch)
 
     def pids(self):
-        """All living processes of this server."""
-        return marked(MARK, self.mark)
+        """All living processes of this server. nginx writes its title over its environment, and so its marks."""
+        found = marked(MARK, self.mark)
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        if not found and children.exists():
+            found = [self.process.pid, *map(int, children.read_text().split())]
+        return found
 
     def workers(self):
         """The processes that answer requests: those without children, except the main one and uWSGI's router."""
