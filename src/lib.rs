@@ -88,9 +88,9 @@
 //! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `cgi_host` `upstream` `gateway` `supervisor` `pages` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` `own_file` `permission` | |
 //! | [`mod@line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `current_folder` | `clap` |
 //! | [`application`] | what answers requests | `workers` `cgi_host` `upstream` `protocol` `interface` `log` `clock` | `hdrhistogram` `mime_guess` |
+//! | [`upstream`] | the servers behind an application, their connections and programs | `workers` `protocol` `interface` `panics` `log` `children` `current_folder` `descriptor_limit` `permission` `unix` `unix_socket` | `http_body` `hyper` `hyper_util` |
 //! | [`workers`] | the processes behind an application | `protocol` `interface` `panics` `log` `children` `descriptor_limit` `permission` `unix` | |
 //! | [`cgi_host`] | CGI programs: a process for each request | `protocol` `interface` `log` `children` | |
-//! | [`upstream`] | the servers behind an application, their connections and programs | `protocol` `interface` `log` `unix_socket` | `http_body` `hyper` `hyper_util` |
 //! | [`acme`] | certificates from an authority, in a thread of their own | `gateway` `log` `clock` | `instant_acme` |
 //! | [`gateway`] | where requests come in; HTTP's libraries only in `http`, those of TLS only in `socket` | `protocol` `interface` `panics` `log` `clock` `own_file` `memory_release` `unix` `unix_socket` | `h2` `hyper` `hyper_util` `http_body` `rcgen` `rustls` `tokio_rustls` `x509_cert` |
 //! | [`file_watch`] | which files of an application have changed, for `launch` | | `notify` |

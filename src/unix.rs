@@ -329,6 +329,31 @@ pub fn lead_group(command: &mut std::process::Command, descriptor_limit: Option<
     }
 }
 
+/// Has a program that is about to be started, and all that it starts, keep limits: what is limited, the lower limit, and the
+/// upper one. Where the system allows less, that is the limit.
+pub fn limit_resources(
+    command: &mut std::process::Command,
+    limits: Vec<(rustix::process::Resource, u64, u64)>,
+) {
+    let prepare = move || {
+        use rustix::process::{Rlimit, getrlimit, setrlimit};
+        for &(resource, lower, upper) in &limits {
+            let most = getrlimit(resource).maximum;
+            let allowed = |limit: u64| Some(most.map_or(limit, |most| limit.min(most)));
+            let limit = Rlimit {
+                current: allowed(lower),
+                maximum: allowed(upper),
+            };
+            setrlimit(resource, limit)?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes system calls only, which neither allocate nor lock.
+    unsafe {
+        command.pre_exec(prepare);
+    }
+}
+
 /// Has a program that is about to be started inherit a descriptor, under its number. No other program does.
 pub fn hand_down(command: &mut std::process::Command, descriptor: OwnedFd) {
     let prepare = move || {

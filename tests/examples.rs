@@ -67,6 +67,19 @@ fn supervised() {
     assert_eq!(second.wait().status, 0);
 }
 
+/// Programs of other languages, of which no process stays.
+#[test]
+fn programs_of_other_languages() {
+    for language in ["node", "ruby"] {
+        let folder = Folder::new().copy(&format!("examples/{language}"));
+        let file = format!("{language}/hello.ini");
+        let server = folder.program(&file, NO_ARGUMENTS).start();
+        let said = server.get("/there").ok();
+        assert!(said.ends_with("You asked for /there\n"), "{said}");
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
 /// No configuration file has a mistake.
 #[test]
 fn check_finds_no_problems() {
@@ -105,6 +118,8 @@ fn none_is_forgotten() {
         "examples/hello/hello.cgi",
         "examples/hello/hello.fcgi",
         "examples/hello/hello.ini",
+        "examples/node/hello.ini",
+        "examples/ruby/hello.ini",
         "examples/supervise/clock.conf",
     ];
     let find = "find examples -type f -perm -u+x -print | sort";

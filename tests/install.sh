@@ -27,6 +27,7 @@ prometheus                             prometheus
 pypy3                                  pypy3
 node                                   nodejs
 npm                                    npm
+ruby                                   ruby
 cc                                     gcc
 setpriv                                util-linux
 systemd-analyze                        systemd

@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::interface::master_status::Status;
 use crate::interface::{Application, Pending, Request, Response};
 use crate::upstream::http::HttpClient;
+use crate::upstream::http::http_connection::HttpConnection;
 use crate::upstream::servers::Servers;
-use crate::upstream::upstream_options::{HttpClientOptions, ServerSource, UpstreamOptions};
+use crate::upstream::upstream_options::{HttpClientOptions, UpstreamOptions};
 
 /// An application over servers that speak HTTP.
 #[derive(Debug)]
@@ -16,11 +17,13 @@ pub struct HttpUpstream {
 }
 
 impl HttpUpstream {
-    /// The application. Servers are asked only when there are requests. To be called within a runtime.
+    /// The application over these servers, which are asked only when there are requests.
     #[must_use]
-    pub fn new(options: &UpstreamOptions, http: &HttpClientOptions) -> Self {
-        let ServerSource::Addresses(addresses) = &options.name.source;
-        let servers = Servers::new(addresses.iter().cloned(), options.limits);
+    pub fn new(
+        servers: Arc<Servers<HttpConnection>>,
+        options: &UpstreamOptions,
+        http: &HttpClientOptions,
+    ) -> Self {
         Self {
             client: HttpClient::new(servers, options, http),
         }

@@ -8,6 +8,7 @@ pub mod files;
 pub mod fixed_answer;
 pub mod http_upstream;
 mod own_page;
+pub mod program_upstream;
 pub mod python_application;
 pub mod replaceable;
 pub mod routes;

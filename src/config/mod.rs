@@ -5,6 +5,7 @@
 //! begin with `runner.`, before anything is run. [`Configuration`] is what the rest of the program uses.
 
 pub use checks::inspect::{Inspection, inspect};
+pub use checks::quantities::duration;
 pub use checks::validate::sort_by_place;
 pub use configuration::{Configuration, Layer};
 pub use files::dotenv::variables;

@@ -5,9 +5,9 @@ use std::path::Path;
 
 /// Endings of files from which an application is made. No application writes them while it runs, as it does databases, logs,
 /// data and uploads: a file that is changed by showing a page would reload that page for ever.
-const ENDINGS: [&str; 13] = [
+const ENDINGS: [&str; 17] = [
     "py", "html", "htm", "xhtml", "jinja", "jinja2", "j2", "mako", "djhtml", "css", "js", "mjs",
-    "po",
+    "cjs", "ts", "rb", "erb", "po",
 ];
 
 /// Endings that count below a folder with this name only.
@@ -67,6 +67,8 @@ mod tests {
             ("/app/site/templates/site/feed.xml", true),
             ("/app/page.html", true),
             ("/app/static/site.css", true),
+            ("/app/server.ts", true),
+            ("/app/views/index.html.erb", true),
             ("/app/notes.txt", false),
             ("/app/db.sqlite3", false),
             ("/app/db.sqlite3-journal", false),

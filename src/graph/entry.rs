@@ -73,6 +73,9 @@ impl Commands {
 /// The name under which clap keeps the words that are no options.
 pub const WORDS: &str = "words";
 
+/// The word before those of a program that runner is to start.
+pub const EXEC: &str = "exec:";
+
 /// The option for the format of what a command prints.
 const FORMAT: &str = "format";
 
@@ -191,6 +194,8 @@ fn parse_where(
     place: Options,
     mut line: Line,
 ) -> Result<Arguments, Failure> {
+    let is_application = matches!(entry.kind, EntryKind::Application { .. });
+    let program = take_program(commands, is_application, &mut line.words);
     let behind = match place {
         Options::BeforeWords => Vec::new(),
         Options::BeforeDashes => match line.words.iter().position(|word| word.text == "--") {
@@ -218,6 +223,7 @@ fn parse_where(
         // clap keeps the order, so each word is found among the words that were not looked at yet.
         .filter_map(|text| given.by_ref().find(|word| word.text == text))
         .chain(others)
+        .chain(program)
         .collect();
     let is_first = line
         .words
@@ -234,6 +240,32 @@ fn parse_where(
     })
 }
 
+/// Takes out the word [`EXEC`] behind the name of an application, and the words of the program behind it, in which nothing is
+/// an option of ours. The words of the program end where the alias does that has them: `./app.ini -p 9000` is about the server.
+fn take_program(commands: Commands, is_application: bool, words: &mut Vec<Word>) -> Vec<Word> {
+    let Some(exec) = words.iter().position(|word| word.text == EXEC) else {
+        return Vec::new();
+    };
+    let mut before = words[..exec].iter();
+    if !is_application && !before.any(|word| is_application_with_options(commands, word)) {
+        return Vec::new();
+    }
+    let alias = words[exec].origin.property();
+    let own = words[exec..].iter();
+    let count = own
+        .take_while(|word| word.origin.property() == alias)
+        .count();
+    words.drain(exec..exec + count).collect()
+}
+
+/// Whether a word is the name of an application that has options.
+fn is_application_with_options(commands: Commands, word: &Word) -> bool {
+    let entry = commands.find(&word.text);
+    entry.is_some_and(|entry| {
+        matches!(entry.kind, EntryKind::Application { .. }) && has_options(entry)
+    })
+}
+
 /// Takes out the words behind the name of an application that has options: they are the application's, but for those that
 /// are options of the command, which may stand anywhere.
 fn take_options_of_application(
@@ -241,12 +273,7 @@ fn take_options_of_application(
     command: &clap::Command,
     words: &mut Vec<Word>,
 ) -> Vec<Word> {
-    let is_application = |word: &Word| {
-        let entry = commands.find(&word.text);
-        entry.is_some_and(|entry| {
-            matches!(entry.kind, EntryKind::Application { .. }) && has_options(entry)
-        })
-    };
+    let is_application = |word: &Word| is_application_with_options(commands, word);
     let Some(at) = words.iter().position(is_application) else {
         return Vec::new();
     };

@@ -29,8 +29,8 @@ const LONGEST_LINE: usize = 32 * 1024;
 /// How many reads are made before the thread lets another one look, which ends the process.
 const READS: usize = 256;
 
-/// The stack of the thread that reads, which needs little.
-const STACK: usize = 256 * 1024;
+/// The stack of a thread that reads, which needs little.
+pub(super) const STACK: usize = 256 * 1024;
 
 /// What a process of an application writes to.
 #[derive(Debug)]
@@ -174,7 +174,7 @@ impl NearEnds {
 }
 
 /// Gives each line that has ended to `put`, without its end. What is left of the last one is added to `line`.
-fn split_lines(line: &mut Vec<u8>, text: &[u8], mut put: impl FnMut(&[u8])) {
+pub(super) fn split_lines(line: &mut Vec<u8>, text: &[u8], mut put: impl FnMut(&[u8])) {
     for part in text.split_inclusive(|byte| *byte == b'\n') {
         match part.strip_suffix(b"\n") {
             Some(part) => {

@@ -149,9 +149,11 @@ impl LogSubject<'_> {
 
 /// What a text is, for its form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LineKind {
+pub(super) enum LineKind<'a> {
     /// A message of ours.
     Message(Level),
+    /// What a program has written that we have started, and what belongs before it where lines are no objects.
+    Output(&'a str),
     /// Mistakes and the like, which begin with `error: ` or `warning: ` themselves.
     Drawn(Level),
     /// Lines of the access log, which have a time of their own, in a format that programs read.
@@ -160,17 +162,17 @@ pub(super) enum LineKind {
     Object,
 }
 
-impl LineKind {
+impl LineKind<'_> {
     fn level(self) -> Level {
         match self {
             Self::Message(level) | Self::Drawn(level) => level,
-            Self::Access | Self::Object => Level::Info,
+            Self::Output(_) | Self::Access | Self::Object => Level::Info,
         }
     }
 }
 
 /// A text with what belongs before each of its lines, or as one object.
-pub(super) fn formed(kind: LineKind, subject: LogSubject<'_>, text: &str) -> String {
+pub(super) fn formed(kind: LineKind<'_>, subject: LogSubject<'_>, text: &str) -> String {
     let mut current = current();
     let Current { form, seconds } = &mut *current;
     let form = form.get_or_insert_with(|| LineForm {
@@ -181,7 +183,7 @@ pub(super) fn formed(kind: LineKind, subject: LogSubject<'_>, text: &str) -> Str
     if form.style == LineStyle::Json {
         let object = match kind {
             LineKind::Object => text.to_owned(),
-            LineKind::Message(_) | LineKind::Drawn(_) | LineKind::Access => {
+            LineKind::Message(_) | LineKind::Output(_) | LineKind::Drawn(_) | LineKind::Access => {
                 put_object(form, now, seconds, kind.level(), &members(text, subject))
             }
         };
@@ -194,11 +196,11 @@ pub(super) fn formed(kind: LineKind, subject: LogSubject<'_>, text: &str) -> Str
 }
 
 /// A text that a terminal shows and does not obey, whatever clients and applications have put into it. What is drawn has
-/// colours.
-fn without_controls(kind: LineKind, text: &str) -> Cow<'_, str> {
+/// colours, and so may have what a program writes.
+fn without_controls<'a>(kind: LineKind<'_>, text: &'a str) -> Cow<'a, str> {
     match kind {
         LineKind::Message(_) | LineKind::Access => escaped(text),
-        LineKind::Drawn(_) => escaped_but_colours(text),
+        LineKind::Drawn(_) | LineKind::Output(_) => escaped_but_colours(text),
         // JSON has its own escapes.
         LineKind::Object => Cow::Borrowed(text),
     }
@@ -259,7 +261,7 @@ pub(super) fn message_about(level: Level, subject: LogSubject<'_>, text: &str) -
 }
 
 fn before(
-    kind: LineKind,
+    kind: LineKind<'_>,
     form: &LineForm,
     now: SystemTime,
     seconds: &mut PerSecond<String>,
@@ -271,7 +273,7 @@ fn before(
         LineStyle::Time if matches!(kind, LineKind::Access | LineKind::Object) => String::new(),
         LineStyle::Time => format!("{}.{:03}Z ", seconds.at(now), clock::millisecond(now)),
     };
-    if form.style == LineStyle::Time && matches!(kind, LineKind::Message(_)) {
+    if form.style == LineStyle::Time && matches!(kind, LineKind::Message(_) | LineKind::Output(_)) {
         before.push_str(level.word());
         before.push(' ');
     }
@@ -283,6 +285,9 @@ fn before(
     }
     if matches!(kind, LineKind::Message(_)) {
         before.push_str("runner: ");
+    }
+    if let LineKind::Output(name) = kind {
+        before.push_str(name);
     }
     before
 }
@@ -303,7 +308,7 @@ mod tests {
 
     use super::*;
 
-    fn shown(style: LineStyle, name: Option<&str>, kind: LineKind) -> String {
+    fn shown(style: LineStyle, name: Option<&str>, kind: LineKind<'_>) -> String {
         let form = LineForm {
             style,
             name: name.map(str::to_owned),
@@ -315,7 +320,7 @@ mod tests {
 
     #[test]
     fn each_line_of_a_text_has_the_same_beginning() {
-        use LineKind::{Access, Drawn, Message};
+        use LineKind::{Access, Drawn, Message, Output};
         let failure = Drawn(Level::Error);
         let error = Message(Level::Error);
         let info = Message(Level::Info);
@@ -345,6 +350,13 @@ mod tests {
                 "<4>shop: ",
             ),
             (LineStyle::Journal, None, Access, "<6>"),
+            (
+                LineStyle::Time,
+                Some("shop"),
+                Output("node[7]: "),
+                "2000-10-10T13:55:36.042Z info shop: node[7]: ",
+            ),
+            (LineStyle::Plain, None, Output("node[7]: "), "node[7]: "),
         ] {
             let expected = format!("{before}one\n{before}\n{before}two\n");
             assert_eq!(shown(style, name, kind), expected);

@@ -6,6 +6,7 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::{Arguments, Write as _};
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::fd::OwnedFd;
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
@@ -22,6 +23,7 @@ pub use application_output::ApplicationOutput;
 pub use control_characters::escaped;
 pub use form::{Level, LineForm, LineStyle, LogSubject, set_form};
 pub use json_object::JsonObject;
+pub use program_output::ProgramOutput;
 pub use rate_limit::LogKind;
 pub use syslog::Facility;
 pub use text::without_numbers;
@@ -32,6 +34,7 @@ mod application_output;
 mod control_characters;
 mod form;
 mod json_object;
+mod program_output;
 mod queue;
 mod rate_limit;
 mod syslog;
@@ -97,6 +100,15 @@ pub fn write_of(kind: LogKind, subject: LogSubject<'_>, text: Arguments<'_>) {
 /// The system has no more descriptors or threads.
 pub fn application_output(style: LineStyle) -> io::Result<ApplicationOutput> {
     application_output::application_output(style, put_patiently)
+}
+
+/// Has lines of the log made of what a program writes to a pipe, which is read by a thread: the name is that of the program,
+/// the number that of its process.
+///
+/// # Errors
+/// The system has no more threads.
+pub fn follow_program(pipe: OwnedFd, name: &str, pid: i32) -> io::Result<ProgramOutput> {
+    ProgramOutput::follow(pipe, name, pid, put_patiently)
 }
 
 /// Counts lines as missing that a process of ours could not write.

@@ -190,3 +190,30 @@ pub fn program(scope: &Scope, words: Vec<Word>) -> Option<SideProgram> {
         is_served: false,
     })
 }
+
+/// Why a program cannot be run. That a name is not found in `PATH` is a warning.
+#[must_use]
+pub fn unrunnable(scope: &Scope, origin: &Origin, program: &SideProgram) -> Option<Diagnostic> {
+    let wrong = |message: String, hint: Option<String>| {
+        let mut mistake = scope.diagnose(origin, message, hint);
+        mistake.code = "setting/program";
+        mistake
+    };
+    program.find().err()?;
+    let name = program.program.to_string_lossy();
+    if !name.contains('/') {
+        // `PATH` may be another one where the file runs.
+        let hint = "write a `/` in the name of a file, as in `./program`".to_owned();
+        let message = format!("there is no program `{name}` in `PATH`");
+        return Some(wrong(message, Some(hint)).warning());
+    }
+    let path = Path::new(&program.program);
+    Some(match path.metadata() {
+        Err(_) => wrong(format!("there is no program `{name}`"), None),
+        Ok(found) if !found.is_file() => wrong(format!("`{name}` is not a file"), None),
+        Ok(_) => {
+            let hint = format!("`chmod +x {name}` makes it a program");
+            wrong(format!("`{name}` is not executable"), Some(hint))
+        }
+    })
+}

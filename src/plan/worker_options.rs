@@ -46,12 +46,7 @@ pub fn workers(
         imports: settings.texts(IMPORTS),
         min: count("runner.workers.min"),
         max: count("runner.workers.max"),
-        retire_after: RetireAfter {
-            requests: settings.integer("runner.workers.max_requests"),
-            lifetime: settings.duration("runner.workers.max_lifetime"),
-            memory: settings.integer("runner.workers.max_memory"),
-            idle: settings.duration("runner.workers.idle_timeout"),
-        },
+        retire_after: retire_after(settings),
         threads: count("runner.workers.threads"),
         start_interval: settings.duration("runner.workers.start_interval"),
         preload: match settings.optional_boolean("runner.workers.preload") {
@@ -143,8 +138,18 @@ pub(super) fn imports(scope: &Scope) -> Vec<Diagnostic> {
     named.collect()
 }
 
+/// When workers are replaced or leave though nothing is wrong with them.
+pub(super) fn retire_after(settings: &Configuration) -> RetireAfter {
+    RetireAfter {
+        requests: settings.integer("runner.workers.max_requests"),
+        lifetime: settings.duration("runner.workers.max_lifetime"),
+        memory: settings.integer("runner.workers.max_memory"),
+        idle: settings.duration("runner.workers.idle_timeout"),
+    }
+}
+
 /// The resource limits of workers. 0 means no limit, except for core files.
-fn resources(settings: &Configuration) -> Resources {
+pub(super) fn resources(settings: &Configuration) -> Resources {
     let limit = |name| Some(settings.integer(name)).filter(|&limit| limit > 0);
     Resources {
         memory: limit("runner.workers.limits.memory"),

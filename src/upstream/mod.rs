@@ -7,7 +7,8 @@
 //! - [`upstream_failures`]: the statuses 502, 503 and 504, and how many of each there were;
 //! - [`upstream_options`]: what an application over servers is told;
 //! - [`request_name`]: how the log names a request; [`ongoing_responses`]: what goes on behind the heads of responses;
-//! - [`http`]: HTTP with servers; [`fastcgi`]: FastCGI with servers.
+//! - [`http`]: HTTP with servers; [`fastcgi`]: FastCGI with servers;
+//! - [`programs`]: servers that runner starts itself.
 //!
 //! All of it is the same for each protocol: what a protocol keeps of a connection is the parameter `C`.
 
@@ -15,6 +16,7 @@ pub mod fastcgi;
 pub mod http;
 mod kept_connections;
 pub mod ongoing_responses;
+pub mod programs;
 pub mod request_name;
 pub mod server_address;
 mod server_health;

@@ -5,6 +5,8 @@
 //!   If all rest, the one is tried that has failed for longest, rather than to refuse the request.
 //! - Servers can be added at any time, and drained: a drained one gets no more requests and finishes those that it has.
 //! - A server has so many requests at a time at most. The others wait, first come, first served, and within limits.
+//! - Processes of a program come and go ([`programs`](super::programs)): the first of them that is free is chosen, so that
+//!   the others may become idle and end, and a request that cannot reach one waits for another.
 
 use std::io;
 use std::sync::atomic::AtomicUsize;
@@ -23,6 +25,9 @@ use crate::upstream::server_health::ServerHealth;
 use crate::upstream::upstream_options::ServerLimits;
 use crate::upstream::upstream_stream::UpstreamStream;
 
+/// How long the end of a process may go unnoticed.
+const SOON: Duration = Duration::from_secs(5);
+
 /// How often connections are closed that were kept for too long.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -40,6 +45,10 @@ pub struct Servers<C> {
     permits: Arc<Semaphore>,
     /// The requests that wait for a permit.
     waiting: AtomicUsize,
+    /// Whether they are processes of a program.
+    come_and_go: bool,
+    /// Notified when a request waits, or a server has had its quota of requests.
+    attention: Notify,
     _sweeper: AbortOnDropHandle<()>,
 }
 
@@ -55,8 +64,12 @@ struct PresentServers<C> {
 pub struct UpstreamServer<C> {
     address: ServerAddress,
     state: Mutex<ServerState<C>>,
+    /// After so many requests, attention is drawn to it.
+    quota: u64,
     /// Notified when the last of its requests has ended.
     idle: Notify,
+    /// Notified when it is drained.
+    gone: Notify,
 }
 
 #[derive(Debug)]
@@ -111,7 +124,21 @@ impl<C: Send + 'static> Servers<C> {
         addresses: impl IntoIterator<Item = ServerAddress>,
         limits: ServerLimits,
     ) -> Arc<Self> {
-        let servers = Arc::new_cyclic(|servers: &Weak<Self>| {
+        let servers = Self::with(limits, false);
+        for address in addresses {
+            servers.add(address);
+        }
+        servers
+    }
+
+    /// Servers that are processes of a program, and are added when they are ready. To be called within a runtime.
+    #[must_use]
+    pub fn of_program(limits: ServerLimits) -> Arc<Self> {
+        Self::with(limits, true)
+    }
+
+    fn with(limits: ServerLimits, come_and_go: bool) -> Arc<Self> {
+        Arc::new_cyclic(|servers: &Weak<Self>| {
             let sweeper = tokio::spawn(sweep(Weak::clone(servers)));
             Self {
                 limits,
@@ -121,17 +148,20 @@ impl<C: Send + 'static> Servers<C> {
                 }),
                 permits: Arc::new(Semaphore::new(0)),
                 waiting: AtomicUsize::new(0),
+                come_and_go,
+                attention: Notify::new(),
                 _sweeper: AbortOnDropHandle::new(sweeper),
             }
-        });
-        for address in addresses {
-            servers.add(address);
-        }
-        servers
+        })
     }
 
     /// Adds a server, which gets requests from now on.
     pub fn add(&self, address: ServerAddress) -> Arc<UpstreamServer<C>> {
+        self.add_with_quota(address, u64::MAX)
+    }
+
+    /// The same; after a quota of requests, attention is drawn to it.
+    pub fn add_with_quota(&self, address: ServerAddress, quota: u64) -> Arc<UpstreamServer<C>> {
         let server = Arc::new(UpstreamServer {
             address,
             state: Mutex::new(ServerState {
@@ -142,7 +172,9 @@ impl<C: Send + 'static> Servers<C> {
                 kept: KeptConnections::default(),
                 is_drained: false,
             }),
+            quota,
             idle: Notify::new(),
+            gone: Notify::new(),
         });
         lock(&self.members).servers.push(Arc::clone(&server));
         self.permits.add_permits(self.limits.requests);
@@ -162,6 +194,7 @@ impl<C: Send + 'static> Servers<C> {
         let free = self.limits.requests.saturating_sub(state.outstanding);
         self.permits.forget_permits(free);
         let closed = state.kept.take_all();
+        server.gone.notify_waiters();
         drop(state);
         drop(members);
         drop(closed);
@@ -195,6 +228,7 @@ impl<C: Send + 'static> Servers<C> {
             return Err(NoServer::QueueFull);
         }
         let _waiting = WaitingRequest(&self.waiting);
+        self.attention.notify_one();
         let permit = Arc::clone(&self.permits).acquire_owned();
         let permit = match self.limits.queue_timeout {
             Duration::ZERO => permit.await,
@@ -222,13 +256,19 @@ impl<C: Send + 'static> Servers<C> {
             rank(&state.health, is_full, state.outstanding, now)
         })?;
         let server = Arc::clone(&members.servers[place]);
-        members.next = place + 1;
+        members.next = match self.come_and_go {
+            true => 0,
+            false => place + 1,
+        };
         let mut state = lock(&server.state);
         if !state.health.rests(now) {
             state.health.probe(now);
         }
         state.outstanding += 1;
         state.requests += 1;
+        if state.requests == server.quota {
+            self.attention.notify_one();
+        }
         drop(state);
         Some(server)
     }
@@ -237,6 +277,17 @@ impl<C: Send + 'static> Servers<C> {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)
+    }
+
+    /// How many requests each server has at a time at most.
+    #[must_use]
+    pub fn requests_of_each(&self) -> usize {
+        self.limits.requests
+    }
+
+    /// Waits until a request waits, or a server has had its quota.
+    pub async fn want_attention(&self) {
+        self.attention.notified().await;
     }
 
     /// The servers that get requests.
@@ -323,6 +374,17 @@ impl<C> UpstreamServer<C> {
         }
     }
 
+    /// Waits until it is drained.
+    async fn gone(&self) {
+        loop {
+            let gone = self.gone.notified();
+            if lock(&self.state).is_drained {
+                return;
+            }
+            gone.await;
+        }
+    }
+
     /// Notes the end of a request. Whether the server is drained.
     fn end(&self) -> bool {
         let mut state = lock(&self.state);
@@ -381,6 +443,17 @@ impl<C: Send + 'static> Lease<C> {
     /// Lets the server rest, which takes connections but breaks them off.
     pub fn rest(&self) {
         lock(&self.server.state).health.failed(Instant::now());
+    }
+
+    /// Gets a place at another process of a program, if this one, which cannot be reached, is about to go: the request has
+    /// not begun there. Otherwise, or if none is free in time, the request stays where it is, and this is `false`.
+    pub async fn renew(&mut self) -> bool {
+        let servers = Arc::clone(&self.servers);
+        if !servers.come_and_go || timeout(SOON, self.server.gone()).await.is_err() {
+            return false;
+        }
+        let renewed = servers.lease().await;
+        renewed.map(|lease| *self = lease).is_ok()
     }
 
     /// Ends the request, and keeps its connection for the next one for a time.

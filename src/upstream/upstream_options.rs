@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::upstream::fastcgi::fastcgi_client_options::FastCgiClientOptions;
+use crate::upstream::programs::program_settings::{ProcessSettings, ProgramName, ProgramOptions};
 use crate::upstream::server_address::{ServerAddress, UpstreamScheme};
 
 /// An application over servers, as words name it.
@@ -38,6 +39,8 @@ pub struct HttpClientOptions {
 pub enum ServerSource {
     /// They run, at these addresses.
     Addresses(Vec<ServerAddress>),
+    /// They are processes of a program, which runner starts.
+    Program(ProgramName),
 }
 
 /// How many requests servers have, and how long these may wait for one.
@@ -56,6 +59,8 @@ pub struct ServerLimits {
 pub struct UpstreamOptions {
     /// Its servers.
     pub name: UpstreamName,
+    /// What there is to say of them if they are processes of a program.
+    pub processes: ProcessSettings,
     /// How many requests they have.
     pub limits: ServerLimits,
     /// From a request to the head of its response (`runner.request.timeout`); zero is no limit.
@@ -68,6 +73,38 @@ pub struct UpstreamOptions {
     pub max_buffers: u64,
     /// Where responses are stored.
     pub folder: PathBuf,
+}
+
+impl UpstreamName {
+    /// The program whose processes are the servers.
+    #[must_use]
+    pub fn program(&self) -> Option<&ProgramName> {
+        match &self.source {
+            ServerSource::Addresses(_) => None,
+            ServerSource::Program(program) => Some(program),
+        }
+    }
+}
+
+impl UpstreamOptions {
+    /// The program whose processes are the servers.
+    #[must_use]
+    pub fn program(&self) -> Option<ProgramOptions> {
+        self.name.program().map(|program| ProgramOptions {
+            protocol: self.name.protocol.scheme(),
+            program: program.clone(),
+            processes: self.processes.clone(),
+        })
+    }
+
+    /// The addresses of the servers, as far as they are known before these run.
+    #[must_use]
+    pub fn addresses(&self) -> &[ServerAddress] {
+        match &self.name.source {
+            ServerSource::Addresses(addresses) => addresses,
+            ServerSource::Program(_) => &[],
+        }
+    }
 }
 
 impl UpstreamProtocol {
@@ -92,6 +129,9 @@ impl std::fmt::Display for UpstreamName {
                     write!(formatter, "{space}{}", scheme.url(address))?;
                 }
                 Ok(())
+            }
+            ServerSource::Program(program) => {
+                write!(formatter, "{} exec: {}", scheme.word(), program.command)
             }
         }
     }

@@ -11,6 +11,9 @@
 //! - `client_notes`: what clients do after their responses have begun; `answers`: what comes from a lane; `worker_control`: a worker's stacks, and the order to leave;
 //! - `staff`: how many workers there are, from their start to their end.
 //!
+//! The processes of a program that is an application live as these do ([`crate::upstream::programs`]), and share what is
+//! not about Python: `memory`, and from `staff` the stages of a life, its end, and the reasons for a replacement.
+//!
 //! A worker's requests and answers are described in [`crate::protocol::worker::frame`].
 
 use std::sync::{Arc, Mutex};
@@ -36,17 +39,17 @@ use crate::workers::roster::Roster;
 
 pub mod options;
 
-mod id;
+pub(crate) mod id;
 
 mod pending_request;
 
 mod question;
 
-mod memory;
+pub(crate) mod memory;
 
 pub mod wire;
 
-mod pool;
+pub(crate) mod pool;
 
 pub mod python;
 
@@ -63,7 +66,7 @@ mod client_notes;
 
 mod worker_control;
 
-mod staff;
+pub(crate) mod staff;
 
 /// The workers of one application.
 #[derive(Debug)]

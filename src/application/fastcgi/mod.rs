@@ -24,7 +24,8 @@ use crate::upstream::fastcgi::fastcgi_client_options::FastCgiClientOptions;
 use crate::upstream::fastcgi::{FastCgiRequest, FastCgiServers};
 use crate::upstream::request_name::RequestName;
 use crate::upstream::servers::Servers;
-use crate::upstream::upstream_options::{ServerSource, UpstreamOptions};
+use crate::upstream::upstream_options::UpstreamOptions;
+use crate::upstream::upstream_stream::UpstreamStream;
 
 /// How many redirects inside the application a request may cause.
 const REDIRECTS: usize = 10;
@@ -39,11 +40,13 @@ pub struct FastCgiUpstream {
 }
 
 impl FastCgiUpstream {
-    /// The application. Servers are asked only when there are requests. To be called within a runtime.
+    /// The application over these servers, which are asked only when there are requests.
     #[must_use]
-    pub fn new(options: &UpstreamOptions, fastcgi: &FastCgiClientOptions) -> Self {
-        let ServerSource::Addresses(addresses) = &options.name.source;
-        let servers = Servers::new(addresses.iter().cloned(), options.limits);
+    pub fn new(
+        servers: Arc<Servers<UpstreamStream>>,
+        options: &UpstreamOptions,
+        fastcgi: &FastCgiClientOptions,
+    ) -> Self {
         let scripts = fastcgi.scripts.clone().map(Scripts::new);
         Self {
             servers: FastCgiServers::new(servers, options),

@@ -4,5 +4,6 @@ pub mod application_words;
 pub mod cgi_bin;
 pub mod files;
 pub mod fixed;
+mod started_program;
 pub mod upstream;
 mod upstream_fastcgi;

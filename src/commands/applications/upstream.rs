@@ -2,8 +2,8 @@
 
 use clap::{Arg, ArgAction, value_parser};
 
-use crate::commands::applications::upstream_fastcgi;
-use crate::graph::entry::{Arguments, Entry, EntryKind};
+use crate::commands::applications::{started_program, upstream_fastcgi};
+use crate::graph::entry::{Arguments, EXEC, Entry, EntryKind};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Word;
@@ -17,7 +17,7 @@ use crate::upstream::upstream_options::{
 /// The table's row.
 pub const ENTRY: Entry = Entry {
     name: "upstream",
-    usage: "ADDRESS… [OPTIONS]",
+    usage: "[OPTIONS] ADDRESS…|http exec: COMMAND",
     summary: "An application that passes requests on to servers",
     help: "\
 It stands behind a gateway: `serve upstream http://127.0.0.1:3000`. An ADDRESS is
@@ -37,15 +37,34 @@ root, end in `.php`, and be there; what follows it in the path is `PATH_INFO`.
 `--front` answers what no script is there for. `--files` sends other files, as
 `files` does. A process of PHP-FPM serves one connection: with as many
 `--connections` as it has processes, connections are kept. Without `--root`, the
-servers are told of all requests, and decide themselves.",
+servers are told of all requests, and decide themselves.
+
+With `exec:`, runner starts the servers: `serve upstream http exec: node app.js`.
+COMMAND is an HTTP server in any language, and all words behind it are its own.
+Each process listens at a port of its own, which is in its environment (`PORT`,
+and `HOST`) and in its words in place of `{port}`; or at the Unix socket whose
+path is in place of `{socket}`. It begins in the folder of the file, and is ready
+when it accepts connections or, with `--ready PATH`, when it answers that with
+2xx or 3xx. A process that leaves three questions for `--health PATH` in a row
+without such an answer is replaced.
+
+There are `runner.workers.min` processes and, while requests wait because each of
+them has as many as `--connections` says, up to `runner.workers.max`. They end
+(SIGTERM, and SIGKILL after `runner.stop_timeout`) and are replaced as workers
+are; in a reload the new ones are ready before the old ones finish what they have.
+What they write is in the log.",
     kind: EntryKind::Application {
         arguments: options,
         name,
     },
 };
 
-/// Connections to each server at a time.
-const CONNECTIONS: &str = "1000";
+/// Connections to a server at a time, unless an option says how many.
+const OF_SERVER: usize = 1000;
+
+/// Requests that a process of a program has at a time. One more waits, or starts another process: a server in one thread has
+/// enough to do by then.
+const OF_PROGRAM: usize = 100;
 
 fn options(command: clap::Command) -> clap::Command {
     let command = command
@@ -53,9 +72,8 @@ fn options(command: clap::Command) -> clap::Command {
             Arg::new("connections")
                 .long("connections")
                 .value_name("N")
-                .help("Connections to each server at a time")
-                .value_parser(value_parser!(u32).range(1..=1_000_000))
-                .default_value(CONNECTIONS),
+                .help("Connections to each server at a time [1000; exec: 100, FastCGI 1]")
+                .value_parser(value_parser!(u32).range(1..=1_000_000)),
         )
         .arg(
             Arg::new("strip-prefix")
@@ -63,11 +81,20 @@ fn options(command: clap::Command) -> clap::Command {
                 .action(ArgAction::SetTrue)
                 .help("Take the mount of the application off the path"),
         );
-    upstream_fastcgi::options(command)
+    started_program::options(upstream_fastcgi::options(command))
 }
 
 fn name(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
     let words = std::mem::take(&mut arguments.line.words);
+    let exec = words.iter().position(|word| word.text == EXEC);
+    if let Some(exec) = exec {
+        return program(scope, arguments, words, exec);
+    }
+    if let Some(option) = started_program::given(arguments) {
+        let message = format!("`{option}` is about programs that are started");
+        let hint = format!("write `upstream http {option} /path {EXEC} COMMAND`");
+        return Err(arguments.wrong(message, Some(hint)));
+    }
     let Some(first) = words.first() else {
         return Err(arguments.missing("ADDRESS"));
     };
@@ -90,6 +117,18 @@ fn name(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
         }
         addresses.push(address);
     }
+    let source = ServerSource::Addresses(addresses);
+    application(scope, arguments, (scheme, source, OF_SERVER), first)
+}
+
+/// The application over servers of a protocol, which a word names; each has so many requests at a time, unless an option
+/// says how many.
+fn application(
+    scope: &Scope,
+    arguments: &Arguments,
+    (scheme, source, at_a_time): (UpstreamScheme, ServerSource, usize),
+    word: &Word,
+) -> Result<BuiltIn, Failure> {
     let strips_prefix = arguments.options.get_flag("strip-prefix");
     let (protocol, files) = match scheme {
         UpstreamScheme::Http => {
@@ -103,17 +142,18 @@ fn name(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
             return Err(arguments.wrong(message, Some(hint)));
         }
         UpstreamScheme::FastCgi => {
-            let (options, files) = upstream_fastcgi::fastcgi_options(scope, arguments, first)?;
+            let (options, files) = upstream_fastcgi::fastcgi_options(scope, arguments, word)?;
             (UpstreamProtocol::FastCgi(options), files)
         }
     };
-    let connections = arguments.options.get_one::<u32>("connections").copied();
+    let given = arguments.options.get_one::<u32>("connections").copied();
+    let given = given.map(|given| usize::try_from(given).unwrap_or(usize::MAX));
     let servers = BuiltIn::Upstream(UpstreamName {
         protocol,
-        source: ServerSource::Addresses(addresses),
-        connections: usize::try_from(connections.unwrap_or(1)).unwrap_or(usize::MAX),
+        source,
+        connections: given.unwrap_or(at_a_time),
     });
-    let origin = first.origin.clone();
+    let origin = word.origin.clone();
     Ok(match files {
         None => servers,
         Some(files) => BuiltIn::Files(
@@ -125,6 +165,24 @@ fn name(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
             })),
         ),
     })
+}
+
+/// The application over processes of a program: `http exec: COMMAND`.
+fn program(
+    scope: &Scope,
+    arguments: &Arguments,
+    words: Vec<Word>,
+    exec: usize,
+) -> Result<BuiltIn, Failure> {
+    let word = words.first().unwrap_or(&words[exec]).clone();
+    let (scheme, program) = started_program::program_of(scope, arguments, words, exec)?;
+    let at_a_time = match scheme {
+        UpstreamScheme::Http => OF_PROGRAM,
+        // A process of PHP answers one request at a time.
+        UpstreamScheme::FastCgi => 1,
+    };
+    let source = ServerSource::Program(program);
+    application(scope, arguments, (scheme, source, at_a_time), &word)
 }
 
 /// The address that a word is. A relative path begins where the word was written.

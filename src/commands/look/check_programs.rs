@@ -13,7 +13,7 @@ use crate::graph::resolve;
 use crate::line::program_options::{self, CommandLine, Wish};
 use crate::line::scope::Scope;
 use crate::line::word::{Line, Origin, Word};
-use crate::plan::supervised::programs;
+use crate::plan::supervised::{programs, unrunnable};
 use crate::supervisor::programs::side_program::SideProgram;
 use crate::syntax::{Diagnostic, Severity};
 
@@ -35,7 +35,7 @@ pub fn check(
     let mut problems = Vec::new();
     let mut files = Vec::new();
     let mut look = |scope: &Scope, origin: &Origin, program: &SideProgram| {
-        problems.extend(problem(scope, origin, program));
+        problems.extend(unrunnable(scope, origin, program));
         let file = file_of(scope, program);
         problems.extend(mistakes(commands, scope, origin, program, file.is_some()));
         files.extend(file);
@@ -52,32 +52,6 @@ pub fn check(
         look(scope, origin, program);
     }
     (problems, files)
-}
-
-/// Why a program cannot be run.
-fn problem(scope: &Scope, origin: &Origin, program: &SideProgram) -> Option<Diagnostic> {
-    let wrong = |message: String, hint: Option<String>| {
-        let mut mistake = scope.diagnose(origin, message, hint);
-        mistake.code = "setting/program";
-        mistake
-    };
-    program.find().err()?;
-    let name = program.program.to_string_lossy();
-    if !name.contains('/') {
-        // `PATH` may be another one where the file runs.
-        let hint = "write a `/` in the name of a file, as in `./program`".to_owned();
-        let message = format!("there is no program `{name}` in `PATH`");
-        return Some(wrong(message, Some(hint)).warning());
-    }
-    let path = Path::new(&program.program);
-    Some(match path.metadata() {
-        Err(_) => wrong(format!("there is no program `{name}`"), None),
-        Ok(found) if !found.is_file() => wrong(format!("`{name}` is not a file"), None),
-        Ok(_) => {
-            let hint = format!("`chmod +x {name}` makes it a program");
-            wrong(format!("`{name}` is not executable"), Some(hint))
-        }
-    })
 }
 
 /// The file of ours that a program is, by its first line, or that `runner` runs.

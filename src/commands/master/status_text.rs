@@ -247,13 +247,18 @@ fn table(workers: &[WorkerStatus]) -> Vec<String> {
         }
     }
     let right = COLUMNS.map(|(_, right)| right);
-    match workers.iter().any(|worker| worker.lag.is_some()) {
+    match workers.iter().any(has_many_requests) {
         true => aligned(&rows, right),
         false => {
             let rows: Vec<_> = rows.into_iter().map(without_loops).collect();
             aligned(&rows, without_loops(right))
         }
     }
+}
+
+/// Whether a worker has many requests at a time: it has an event loop, or is a program, of which single requests are not known.
+fn has_many_requests(worker: &WorkerStatus) -> bool {
+    worker.lag.is_some() || worker.current.is_empty() && worker.in_flight > 0
 }
 
 /// A row without the columns of event loops.

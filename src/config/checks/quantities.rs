@@ -1,5 +1,7 @@
 //! Durations and sizes with units: one grammar for every setting and key.
 
+use std::time::Duration;
+
 /// A unit: its spellings in lower case, and how many seconds or bytes it is.
 type Unit = (&'static [&'static str], f64);
 
@@ -52,6 +54,12 @@ pub(super) fn with_unit(text: &str, units: &[Unit]) -> Option<f64> {
         rest = behind.trim_start();
     }
     (!text.is_empty()).then_some(sum)
+}
+
+/// A duration, as settings have it; `None` for any other text.
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(with_unit(text, DURATIONS)?).ok()
 }
 
 /// Digits with at most one point. Rust would read `inf` and `1e9` as well.

@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::application::cgi_bin::{CgiBin, CgiBinOptions};
 use crate::application::demo::Demo;
-use crate::application::fastcgi::FastCgiUpstream;
 use crate::application::fixed_answer::FixedAnswer;
-use crate::application::http_upstream::HttpUpstream;
 use crate::log::LineForm;
 use crate::plan::application::imported::Imported;
 use crate::plan::application::start::{Readiness, Starting};
-use crate::upstream::upstream_options::{UpstreamOptions, UpstreamProtocol};
+use crate::plan::application::upstream_start;
+use crate::plan::worker_options;
+use crate::upstream::upstream_options::UpstreamOptions;
 
 /// A leaf of the tree of applications.
 #[derive(Debug)]
@@ -68,6 +69,32 @@ impl Leaf {
         }
     }
 
+    /// How long its start may take, if it has processes; zero for no limit.
+    pub(super) fn start_timeout(&self) -> Option<Duration> {
+        match &self.what {
+            LeafKind::Python(imported) => Some(imported.options.start_timeout),
+            LeafKind::Upstream(options) => options
+                .program()
+                .map(|program| program.processes.start_timeout),
+            LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::CgiBin(_) => None,
+        }
+    }
+
+    /// Has it start processes as one request needs them.
+    pub(super) fn for_one_request(&mut self) {
+        match &mut self.what {
+            LeafKind::Python(imported) => {
+                imported.options = worker_options::for_one_request(imported.options.clone());
+            }
+            LeafKind::Upstream(options) => {
+                // The request starts it, if it comes here.
+                options.processes.min = 0;
+                options.processes.max = 1;
+            }
+            LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::CgiBin(_) => {}
+        }
+    }
+
     /// Sets the form of its lines in the log.
     pub(super) fn log_in(&mut self, form: &LineForm) {
         match &mut self.what {
@@ -95,12 +122,7 @@ impl Leaf {
             LeafKind::CgiBin(options) => {
                 Starting::ready(Arc::new(CgiBin::new((**options).clone())))
             }
-            LeafKind::Upstream(options) => Starting::ready(match &options.name.protocol {
-                UpstreamProtocol::Http(http) => Arc::new(HttpUpstream::new(options, http)),
-                UpstreamProtocol::FastCgi(fastcgi) => {
-                    Arc::new(FastCgiUpstream::new(options, fastcgi))
-                }
-            }),
+            LeafKind::Upstream(options) => upstream_start::begin(options, readiness),
         }
     }
 

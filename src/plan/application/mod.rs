@@ -27,6 +27,7 @@ mod imported;
 mod leaf;
 pub mod recipe;
 pub mod start;
+mod upstream_start;
 
 /// An application by its name.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use crate::plan::application::imported::Imported;
 use crate::plan::application::leaf::{Leaf, LeafKind};
 use crate::plan::application::start::{Readiness, all_started};
 use crate::plan::application::{ApplicationName, BuiltIn};
-use crate::plan::{upstream, worker_options};
+use crate::plan::upstream;
 use crate::workers::options::Lifespan;
 use crate::workers::python::imported_folders::ImportedFolders;
 
@@ -138,9 +138,7 @@ impl Recipe {
     /// The same for a process that answers one request and ends.
     #[must_use]
     pub fn for_one_request(mut self) -> Self {
-        for imported in self.imported_mut() {
-            imported.options = worker_options::for_one_request(imported.options.clone());
-        }
+        self.leaves.iter_mut().for_each(Leaf::for_one_request);
         self.is_for_one_request = true;
         self
     }
@@ -149,7 +147,7 @@ impl Recipe {
     #[must_use]
     pub fn start_timeout(&self) -> Option<Duration> {
         // All start at the same time, so that the longest limit is that of all.
-        let limits = self.imported().map(|one| one.options.start_timeout);
+        let limits = self.leaves.iter().filter_map(Leaf::start_timeout);
         let limits = limits.map(|limit| (!limit.is_zero()).then_some(limit));
         limits.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
@@ -254,7 +252,7 @@ impl Planting<'_> {
             BuiltIn::Fixed(answer) => LeafKind::Fixed(answer.clone()),
             BuiltIn::CgiBin(options) => LeafKind::CgiBin(options.clone()),
             BuiltIn::Upstream(name) => {
-                let options = upstream::upstream(&own.configuration, name.clone());
+                let options = upstream::upstream(own, name.clone())?;
                 LeafKind::Upstream(Box::new(options))
             }
         };

@@ -49,9 +49,18 @@ impl Development {
             module_folders(&own, python.origin())
         };
         let mut trees: Vec<PathBuf> = application.python().flat_map(of_python).collect();
+        let python = application.python().filter_map(ApplicationName::file);
+        let mut files: BTreeSet<PathBuf> = python.map(Path::to_owned).collect();
         for what in application.built_in() {
-            if let BuiltIn::Files(options, _) = what {
-                trees.push(options.folder.clone());
+            match what {
+                BuiltIn::Files(options, _) => trees.push(options.folder.clone()),
+                BuiltIn::Upstream(name) => {
+                    if let Some(program) = name.program() {
+                        trees.push(program.begins_in.clone());
+                        files.extend(program.files());
+                    }
+                }
+                BuiltIn::Demo | BuiltIn::Fixed(_) | BuiltIn::CgiBin(_) | BuiltIn::Routes(_) => {}
             }
         }
         trees.sort();
@@ -59,11 +68,7 @@ impl Development {
         Self {
             reload: typed.unwrap_or_else(|| configured(&scope.configuration)),
             trees,
-            files: application
-                .python()
-                .filter_map(ApplicationName::file)
-                .map(Path::to_owned)
-                .collect(),
+            files,
             imported: Arc::default(),
         }
     }

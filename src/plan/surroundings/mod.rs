@@ -16,7 +16,8 @@ use crate::permission;
 use crate::plan::user::identity;
 use crate::syntax::Diagnostic;
 
-const DIRECTORY: &str = "runner.workers.directory";
+/// The folder in which processes begin.
+pub(super) const DIRECTORY: &str = "runner.workers.directory";
 const ENVIRONMENT: &str = "runner.environment";
 const FILES: &str = "runner.environment_file";
 const PATH: &str = "runner.path";

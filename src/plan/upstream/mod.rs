@@ -2,14 +2,22 @@
 
 use std::env;
 
-use crate::config::Configuration;
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::plan::upstream::process_settings::processes;
 use crate::upstream::upstream_options::{ServerLimits, UpstreamName, UpstreamOptions};
 
+mod process_settings;
+
 /// What is needed to start an application over servers.
-#[must_use]
-pub fn upstream(settings: &Configuration, name: UpstreamName) -> UpstreamOptions {
+///
+/// # Errors
+/// There is no such user, or a file of variables cannot be read.
+pub fn upstream(scope: &Scope, name: UpstreamName) -> Result<UpstreamOptions, Failure> {
+    let settings = &scope.configuration;
     let count = |name| usize::try_from(settings.integer(name)).unwrap_or(usize::MAX);
-    UpstreamOptions {
+    Ok(UpstreamOptions {
+        processes: processes(scope)?,
         limits: ServerLimits {
             requests: name.connections,
             queue_length: count("runner.request.queue_length"),
@@ -25,5 +33,5 @@ pub fn upstream(settings: &Configuration, name: UpstreamName) -> UpstreamOptions
         // Replaced later, as for request bodies.
         folder: env::temp_dir(),
         name,
-    }
+    })
 }

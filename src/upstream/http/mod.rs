@@ -242,6 +242,10 @@ impl HttpClient {
                 false => format!("{address} cannot be reached: {error}"),
             };
             if !lease.move_on(&tried) {
+                if lease.renew().await {
+                    tried.clear();
+                    continue;
+                }
                 return Err(match is_slow {
                     true => Failed::TooSlow(why),
                     false => Failed::Broken(why),

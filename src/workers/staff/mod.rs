@@ -33,13 +33,13 @@ use crate::workers::staff::workforce::{StaffStop, Workforce};
 use crate::{children, log, panics};
 
 mod attempts;
-mod death;
-mod growth;
-mod left_behind;
-mod life_stage;
+pub(crate) mod death;
+pub(crate) mod growth;
+pub(crate) mod left_behind;
+pub(crate) mod life_stage;
 mod member;
 mod members;
-mod retirement;
+pub(crate) mod retirement;
 mod template_processes;
 mod workforce;
 

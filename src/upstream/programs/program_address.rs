@@ -1,0 +1,250 @@
+//! The address of one process of a program. Each process has one of its own, so that a request goes to the process that was
+//! chosen for it, and a new one can be ready beside the old.
+//!
+//! A port is found by binding it, and is free again by the time that the program binds it: a program cannot be handed a
+//! port that it would bind itself. Two processes of ours never get the same one, since it stays reserved until its process
+//! has ended. If a foreign process is faster, the program ends, and the next one gets another port.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::Permissions;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tempfile::TempDir;
+
+use crate::upstream::programs::program_settings::{PORT, ProgramListens, SOCKET};
+use crate::upstream::server_address::ServerAddress;
+use crate::workers::id::WorkerId;
+
+/// How many ports are tried before none seems to be free.
+const ATTEMPTS: usize = 1000;
+
+/// The ports of all processes of programs.
+static RESERVED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+fn reserved() -> MutexGuard<'static, BTreeSet<u16>> {
+    RESERVED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A port of 127.0.0.1 that no other process of ours gets, until it is dropped.
+#[derive(Debug)]
+struct ReservedPort(u16);
+
+impl ReservedPort {
+    fn new() -> io::Result<Self> {
+        // Kept until one is found, so that the system names another one each time.
+        let mut taken = Vec::new();
+        for _ in 0..ATTEMPTS {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let port = listener.local_addr()?.port();
+            if reserved().insert(port) {
+                return Ok(Self(port));
+            }
+            taken.push(listener);
+        }
+        Err(io::ErrorKind::AddrInUse.into())
+    }
+}
+
+impl Drop for ReservedPort {
+    fn drop(&mut self) {
+        reserved().remove(&self.0);
+    }
+}
+
+/// The address of one process, as long as it is the process's.
+#[derive(Debug)]
+pub(super) struct OwnAddress {
+    pub(super) address: ServerAddress,
+    /// Freed when the process has ended.
+    _port: Option<ReservedPort>,
+}
+
+impl OwnAddress {
+    /// Whether another process listens there, now that its own has ended.
+    pub(super) fn is_taken(&self) -> bool {
+        match &self.address {
+            ServerAddress::Tcp { port, .. } => {
+                let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
+                bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+            }
+            ServerAddress::Unix(_) => false,
+        }
+    }
+}
+
+impl Drop for OwnAddress {
+    fn drop(&mut self) {
+        if let ServerAddress::Unix(path) = &self.address {
+            // Many programs remove it themselves.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Makes addresses.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    listens: ProgramListens,
+    /// Where sockets are; no other user can enter it. `None` where there are none.
+    folder: Option<TempDir>,
+}
+
+impl Addresses {
+    /// Addresses of a kind; Unix sockets in a new folder in this one.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub(super) fn new(listens: ProgramListens, folder: &Path) -> io::Result<Self> {
+        let folder = match listens {
+            ProgramListens::Port => None,
+            ProgramListens::Socket | ProgramListens::StandardInput => Some(
+                tempfile::Builder::new()
+                    .prefix("runner-")
+                    .permissions(Permissions::from_mode(0o700))
+                    .tempdir_in(folder)?,
+            ),
+        };
+        Ok(Self { listens, folder })
+    }
+
+    /// The address for a process, and the listening socket that is to be its standard input, if it is to have one.
+    ///
+    /// # Errors
+    /// No port is free, or the socket cannot be made.
+    pub(super) fn next(&self, id: WorkerId) -> io::Result<(OwnAddress, Option<OwnedFd>)> {
+        let Some(folder) = &self.folder else {
+            let port = ReservedPort::new()?;
+            let own = OwnAddress {
+                address: ServerAddress::Tcp {
+                    host: Ipv4Addr::LOCALHOST.to_string(),
+                    port: port.0,
+                },
+                _port: Some(port),
+            };
+            return Ok((own, None));
+        };
+        let path = folder.path().join(format!("{id}.socket"));
+        let socket = match self.listens {
+            ProgramListens::StandardInput => Some(UnixListener::bind(&path)?.into()),
+            ProgramListens::Port | ProgramListens::Socket => None,
+        };
+        let own = OwnAddress {
+            address: ServerAddress::Unix(path),
+            _port: None,
+        };
+        Ok((own, socket))
+    }
+}
+
+/// An argument of a program with the address in its place.
+pub(super) fn with_address(argument: &OsStr, address: &ServerAddress) -> OsString {
+    match address {
+        ServerAddress::Tcp { port, .. } => replaced(argument, PORT, port.to_string().as_bytes()),
+        ServerAddress::Unix(path) => replaced(argument, SOCKET, path.as_os_str().as_bytes()),
+    }
+}
+
+/// The variables that name an address.
+pub(super) fn variables(address: &ServerAddress) -> Vec<(&'static str, String)> {
+    match address {
+        ServerAddress::Tcp { host, port } => {
+            vec![("HOST", host.clone()), ("PORT", port.to_string())]
+        }
+        ServerAddress::Unix(_) => Vec::new(),
+    }
+}
+
+/// A text with each occurrence of another one replaced.
+fn replaced(text: &OsStr, old: &str, new: &[u8]) -> OsString {
+    let text = text.as_bytes();
+    let mut out = Vec::with_capacity(text.len());
+    let mut done = 0;
+    for place in memchr::memmem::find_iter(text, old) {
+        out.extend_from_slice(&text[done..place]);
+        out.extend_from_slice(new);
+        done = place + old.len();
+    }
+    out.extend_from_slice(&text[done..]);
+    OsString::from_vec(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::ffi::OsStr;
+    use std::net::TcpListener;
+
+    use super::{Addresses, ServerAddress, with_address};
+    use crate::upstream::programs::program_settings::ProgramListens;
+
+    #[test]
+    fn no_two_processes_have_one_port() {
+        let addresses = Addresses::new(ProgramListens::Port, "/".as_ref()).expect("no folder");
+        let all: Vec<_> = (0..300)
+            .map(|id| addresses.next(id).expect("a port").0)
+            .collect();
+        let ports = all.iter().map(|own| match &own.address {
+            ServerAddress::Tcp { port, .. } => *port,
+            ServerAddress::Unix(path) => panic!("{}", path.display()),
+        });
+        assert_eq!(ports.collect::<BTreeSet<_>>().len(), 300);
+    }
+
+    #[test]
+    fn a_port_that_another_process_takes_is_noticed() {
+        let addresses = Addresses::new(ProgramListens::Port, "/".as_ref()).expect("no folder");
+        let (own, _) = addresses.next(1).expect("a port");
+        assert!(!own.is_taken());
+        let ServerAddress::Tcp { host, port } = &own.address else {
+            panic!("{own:?}");
+        };
+        let _other = TcpListener::bind((host.as_str(), *port)).expect("a free port");
+        assert!(own.is_taken());
+    }
+
+    #[test]
+    fn sockets_are_in_a_folder_of_their_own_and_gone_with_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let addresses = Addresses::new(ProgramListens::StandardInput, folder.path());
+        let addresses = addresses.expect("a folder");
+        let (own, socket) = addresses.next(7).expect("a socket");
+        assert!(socket.is_some());
+        let ServerAddress::Unix(path) = &own.address else {
+            panic!("{own:?}");
+        };
+        assert!(path.exists());
+        let inner = path.parent().map(ToOwned::to_owned).expect("a folder");
+        drop(own);
+        assert_eq!(std::fs::read_dir(&inner).expect("it is there").count(), 0);
+        drop(addresses);
+        assert!(!inner.exists());
+    }
+
+    #[test]
+    fn an_address_stands_wherever_its_place_is() {
+        let port = ServerAddress::Tcp {
+            host: "127.0.0.1".to_owned(),
+            port: 81,
+        };
+        let socket = ServerAddress::Unix("/run/a b".into());
+        for (address, word, expected) in [
+            (&port, "-b=127.0.0.1:{port}", "-b=127.0.0.1:81"),
+            (&port, "{port}{port}{socket}", "8181{socket}"),
+            (&socket, "unix:{socket}?", "unix:/run/a b?"),
+            (&socket, "{ socket}", "{ socket}"),
+        ] {
+            assert_eq!(
+                with_address(OsStr::new(word), address),
+                OsStr::new(expected)
+            );
+        }
+    }
+}
