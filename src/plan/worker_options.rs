@@ -33,8 +33,11 @@ pub fn workers(
 ) -> Result<WorkerOptions, Failure> {
     let settings = &scope.configuration;
     let count = |name| usize::try_from(settings.integer(name)).unwrap_or(usize::MAX);
-    // It is run in another folder.
-    let python = current_folder::absolute(&python(scope, origin)?);
+    let mut python = python(scope, origin)?;
+    if python.is_relative() {
+        // It may be run in another folder.
+        python = current_folder::absolute(&python);
+    }
     Ok(WorkerOptions {
         python_origin: python_origin(scope, &python),
         python,
