@@ -3,13 +3,19 @@
 mod support;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
     IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use rustix::process::Signal;
-use support::{Folder, Outcome, Server, python};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use support::{Address, DEADLINE, Folder, Outcome, Server, python};
 
 /// Shows the variables of TLS, one a line.
 const WSGI: &str = "\
@@ -320,5 +326,60 @@ fn a_reload_reads_authorities_again_and_resumes_no_session_of_before() {
     server.wait_for_log(|log| log.contains("runner: reloaded\n"));
     let refused = say("-sess_in session");
     assert!(!refused.contains("SSL_CLIENT_M_SERIAL"), "{refused}");
+    server.stop();
+}
+
+/// A connection of a client with a certificate.
+fn connect(server: &Server, certificate: &str) -> StreamOwned<ClientConnection, TcpStream> {
+    let pem = |name: &str| server.folder().read(name);
+    let read = |pem: String| CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
+    let mut roots = RootCertStore::empty();
+    roots.add(read(pem("cert.pem"))).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_slice(pem(certificate).as_bytes()).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![read(pem(certificate))], key)
+        .expect("a certificate");
+    let name = ServerName::try_from("localhost").expect("a name");
+    let session = ClientConnection::new(Arc::new(config), name).expect("a session");
+    let Address::Tcp(_, port) = server.address() else {
+        panic!("a port was asked for");
+    };
+    let stream = TcpStream::connect(("localhost", *port)).expect("a connection");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
+    StreamOwned::new(session, stream)
+}
+
+#[test]
+fn a_reload_ends_connections_whose_clients_it_would_not_accept() {
+    let server = serving("WSGI", WSGI, "");
+    let mut bob = connect(&server, "bob.pem");
+    let mut request = || {
+        bob.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .expect("a connection");
+        let mut got = String::new();
+        while !got.contains("SSL_TLS_SNI") {
+            let mut part = [0; 4096];
+            let length = bob.read(&mut part).expect("a response");
+            assert!(length > 0, "{got}");
+            got.push_str(&String::from_utf8_lossy(&part[..length]));
+        }
+    };
+    let reload = |times| {
+        server.signal(Signal::HUP);
+        server.wait_for_log(|log| log.matches("runner: reloaded\n").count() == times);
+    };
+    request();
+    // What has not changed is no reason.
+    reload(1);
+    request();
+    let file = server.folder().read("app.ini") + "client_crl = 'crl.pem'\n";
+    fs::write(server.folder().path("app.ini"), file).expect("a file");
+    reload(2);
+    let end = bob.read_to_end(&mut Vec::new());
+    assert!(end.is_ok(), "{end:?}");
     server.stop();
 }

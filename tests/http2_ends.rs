@@ -52,6 +52,51 @@ async fn a_client_that_takes_a_request_back_ends_the_work_on_it_alone() {
     server.stop().await;
 }
 
+/// What a reload turns off ends, after what is under way.
+#[tokio::test]
+async fn connections_end_where_http_2_is_not_spoken_any_more() {
+    let server = Server::start(HttpOptions::default());
+    let mut idle = RawClient::begin(&server).await;
+    idle.send(&frame(HEADERS, WHOLE, 1, GET)).await;
+    idle.next_of(DATA).await;
+    let mut busy = RawClient::begin(&server).await;
+    busy.send(&frame(HEADERS, WHOLE, 1, WAIT)).await;
+    in_time(server.mirror.waiting.notified()).await;
+    // Other changes leave connections alone.
+    server
+        .options
+        .send_modify(|options| options.max_streams = 7);
+    idle.send(&frame(HEADERS, WHOLE, 3, GET)).await;
+    idle.next_of(DATA).await;
+    server.options.send_modify(|options| options.http2 = false);
+    assert_eq!(idle.goes_away().await, Reason::NO_ERROR);
+    assert_eq!(busy.next_of(GOAWAY).await.reason(), Some(Reason::NO_ERROR));
+    server.mirror.go_on.notify_one();
+    assert_eq!(busy.next_of(DATA).await.payload, b"waited");
+    while busy.next().await.is_some() {}
+    server.stop().await;
+}
+
+/// A client that only sends no more gets its response all the same.
+#[tokio::test]
+async fn a_client_that_has_ended_its_side_gets_its_response() {
+    let server = Server::start(HttpOptions::default());
+    let mut client = RawClient::begin(&server).await;
+    client.send(&frame(HEADERS, WHOLE, 1, WAIT)).await;
+    in_time(server.mirror.waiting.notified()).await;
+    client.0.shutdown().await.unwrap();
+    server.mirror.go_on.notify_one();
+    assert_eq!(client.next_of(DATA).await.payload, b"waited");
+    while client.next().await.is_some() {}
+    // One that waits for longer than a client is waited for is taken for one that has left.
+    let mut client = RawClient::begin(&server).await;
+    client.send(&frame(HEADERS, WHOLE, 1, WAIT)).await;
+    in_time(server.mirror.waiting.notified()).await;
+    client.0.shutdown().await.unwrap();
+    in_time(server.mirror.given_up.notified()).await;
+    server.stop().await;
+}
+
 /// A client that opens no window costs its stream, and the others go on.
 #[tokio::test]
 async fn a_response_that_is_not_taken_is_given_up() {

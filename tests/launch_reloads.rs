@@ -287,10 +287,11 @@ fn an_exception_is_shown_with_source_and_request_on_this_machine() {
         let server = folder.runner(words).start();
         let page = html(
             &server,
-            "/a%3Cb?c",
+            "/a%3Cb?c&token=hush&note=1&db%5Fpass=hush",
             &[
                 "Cookie: id=hush",
                 "Authorization: Basic hush",
+                "X-DbPassword: hush",
                 "X-Note: <i>",
             ],
         );
@@ -305,7 +306,7 @@ fn an_exception_is_shown_with_source_and_request_on_this_machine() {
             line,
             "<tr><th>X-Note<td>&lt;i&gt;",
             "<tr><th>Cookie<td>(hidden)",
-            "<tr><th>Target<td>/a%3Cb?c",
+            "<tr><th>Target<td>/a%3Cb?c&amp;token=(hidden)&amp;note=1&amp;db%5Fpass=(hidden)\n",
             "/.runner/reload.js",
         ] {
             assert!(page.text().contains(part), "no {part}: {}", page.text());
@@ -313,10 +314,11 @@ fn an_exception_is_shown_with_source_and_request_on_this_machine() {
         for part in ["hush", "<i>", "/a<b"] {
             assert!(!page.text().contains(part), "{part}: {}", page.text());
         }
-        let text = server.get("/x");
+        let text = server.get("/x%1b%5b2J?token=hush");
         assert_eq!(text.status, 500);
+        assert!(!text.text().contains("hush"), "{}", text.text());
         assert!(
-            text.text().contains("ValueError: <b>/x\n"),
+            text.text().contains("ValueError: <b>/x\\x1b[2J\n"),
             "{}",
             text.text()
         );

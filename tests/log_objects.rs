@@ -33,6 +33,9 @@ def application(environ, start_response):
     os.write(2, b'raw one\\nraw two\\n')
     subprocess.run(['sh', '-c', 'echo from a program; echo \\'{\"level\":\"error\"}\\''])
     print('x' * 100_000)
+    thread = threading.Thread(target=lambda: {}['of a thread'])
+    thread.start()
+    thread.join()
     if path == '/fail':
         raise ValueError('no answer')
     start_response('200 OK', [])
@@ -182,6 +185,20 @@ fn each_line_is_an_object_whoever_writes_it() {
         .map(str::len)
         .sum();
     assert_eq!(long, 100_000);
+    // So is the traceback of a thread.
+    let of_thread: Vec<&Value> = objects
+        .iter()
+        .filter(|object| object["message"].as_str().unwrap().contains("of a thread"))
+        .collect();
+    assert_eq!(of_thread.len(), 2, "{of_thread:#?}");
+    for object in of_thread {
+        let message = object["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("Exception in thread Thread-"),
+            "{message}"
+        );
+        assert!(message.ends_with("\nKeyError: 'of a thread'"), "{message}");
+    }
     // What others write to the descriptors is text, an object a line, whatever it looks like.
     for text in [
         "raw one",
@@ -220,6 +237,14 @@ fn each_line_is_an_object_whoever_writes_it() {
         })
         .unwrap();
     assert!(death["worker"].is_i64(), "{death}");
+    assert_eq!(death["request_id"], *exited);
+    // How long a request waited, and how long its worker was at it.
+    for (message, is_known) in [("GET /good 200", true), ("GET /exit 502", false)] {
+        let access = object(&objects, message);
+        for member in ["queued", "worker"] {
+            assert_eq!(access[member].is_number(), is_known, "{access}");
+        }
+    }
 }
 
 /// An application that writes faster than the log takes it waits, as it would for the log itself.

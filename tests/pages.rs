@@ -213,6 +213,8 @@ fn what_gateways_and_applications_answer_is_counted() {
     assert_eq!(get(server, "/exit").status, 502);
     assert_eq!(request(server, "PROPFIND", "/", &[], b"").status, 200);
     assert_eq!(get(server, &format!("/{}", "a".repeat(300))).status, 414);
+    gated.wait_for("runner_http_request_duration_seconds_count", 4.0);
+    gated.wait_for("runner_http_response_size_bytes_count", 4.0);
     let metrics = gated.get("/metrics").ok();
     for (name, wanted) in [
         (
@@ -229,7 +231,9 @@ fn what_gateways_and_applications_answer_is_counted() {
         ),
         ("runner_requests_failed_total{cause=\"502\"}", 1.0),
         ("runner_worker_exits_total{cause=\"died\"}", 1.0),
-        ("runner_http_request_duration_seconds_count", 3.0),
+        ("runner_http_response_start_seconds_count", 3.0),
+        ("runner_http_request_size_bytes_count", 3.0),
+        ("runner_service_seconds_count", 2.0),
         ("runner_reloads_total{result=\"success\"}", 0.0),
     ] {
         assert_eq!(value(&metrics, name), Some(wanted), "{name}:\n{metrics}");

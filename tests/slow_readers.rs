@@ -147,6 +147,52 @@ fn a_large_answer_is_never_in_memory_as_a_whole() {
     assert_eq!(server.stop().status, 0);
 }
 
+/// What clients do not read takes no more memory than is set, however many they are; others are served meanwhile.
+#[test]
+fn clients_that_do_not_read_use_up_no_memory() {
+    const READERS: usize = 120;
+    const LENGTH: usize = 3 * MIB;
+    let settings = "[runner.workers]\nmin = 2\nmax = 2\n[runner.response]\nmax_memory = '4M'\n";
+    // For a client of a Unix socket the system takes little.
+    let folder = folder("'serve', 'unix:app.socket'", settings);
+    let socket = folder.path("app.socket");
+    let program = folder.runner(["runIni", "app.ini"]);
+    let server = program.start_at(Address::Unix(socket));
+    assert_eq!(
+        server.get(&format!("/stream/{LENGTH}")).body,
+        pattern(LENGTH)
+    );
+    let before = memory(server.pid(), "VmRSS");
+    let kinds = ["stream", "whole", "announced"].iter().cycle();
+    let mut slow: Vec<Connection> = kinds
+        .take(READERS)
+        .map(|kind| ask(&server, &format!("/{kind}/{LENGTH}")))
+        .collect();
+    delivering(&server, READERS as u64);
+    let held = status(&server)["response_memory"].as_u64();
+    let held = held.expect("a number");
+    let least = (4 * MIB) as u64;
+    assert!((least..3 * least).contains(&held), "{held}");
+    assert_eq!(server.get("/").ok(), "hello");
+    assert_eq!(
+        server.get(&format!("/stream/{LENGTH}")).body,
+        pattern(LENGTH)
+    );
+    let most = memory(server.pid(), "VmHWM").saturating_sub(before);
+    assert!(
+        most < 4 * MIB + READERS * MIB / 5,
+        "{most} bytes for {READERS} readers"
+    );
+    for client in slow.iter_mut().step_by(10) {
+        let reply = client.reply("GET");
+        assert!(reply.complete && reply.body == pattern(LENGTH));
+    }
+    drop(slow);
+    delivering(&server, 0);
+    keeps_nothing(&server);
+    assert_eq!(server.stop().status, 0);
+}
+
 /// Responses of a known length announce it, even if they arrive in pieces.
 #[test]
 fn a_large_answer_has_a_length() {

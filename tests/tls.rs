@@ -243,6 +243,37 @@ fn a_reload_reads_the_certificate_again_and_keeps_connections() {
 }
 
 #[test]
+fn the_status_says_until_when_certificates_are_valid() {
+    let server = serving(&format!("{FILE}[runner.status]\nurl = 'unix:control'\n"));
+    let status = |format| {
+        let asked = ["status", "--format", format, "app.ini"];
+        server.folder().runner(asked).run().success().to_owned()
+    };
+    let certificates = || {
+        let status: serde_json::Value = serde_json::from_str(&status("json")).expect("JSON");
+        status["certificates"].clone()
+    };
+    let first = certificates();
+    assert_eq!(first[0]["names"], serde_json::json!(["localhost"]));
+    // That of rcgen is valid until 4096.
+    assert!(first[0]["expires"].as_f64() > Some(6e10), "{first}");
+    let shown = status("text");
+    let line = "\n  the certificate for localhost is valid for ";
+    assert!(shown.contains(line), "{shown}");
+    let (cert, key) = certificate(&["a.test", "b.test"]);
+    for (name, text) in [("cert.pem", cert), ("key.pem", key)] {
+        fs::write(server.folder().path(name), text).expect("a file");
+    }
+    server.signal(Signal::HUP);
+    server.wait_for_log(|log| log.contains("runner: reloaded\n"));
+    assert_eq!(
+        certificates()[0]["names"],
+        serde_json::json!(["a.test", "b.test"])
+    );
+    server.stop();
+}
+
+#[test]
 fn http_without_tls_gets_a_page_that_says_so() {
     let server = serving(FILE);
     let reply = get(server.address(), "/");

@@ -1,13 +1,16 @@
 //! An application of which one version replaces another: gateways use it without knowing of versions. It has the history of
 //! all versions, and measures how long requests take.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::application::traffic::Traffic;
 use crate::interface::master_status::{ApplicationStatus, Status};
-use crate::interface::measurements::{CLIENT_LEFT, Measurements, MethodName, RefusedRequest};
+use crate::interface::measurements::{
+    CLIENT_LEFT, EndedRequest, Measurements, MethodName, RefusedRequest,
+};
 use crate::interface::{Application, Pending, Request, Response};
 
 /// Passes requests on to the current version.
@@ -22,6 +25,8 @@ struct Requests {
     traffic: Traffic,
     /// How all of them were answered, and how long they took.
     measurements: Measurements,
+    /// Those that the gateway has refused, by the status of their responses.
+    refused: BTreeMap<u16, u64>,
 }
 
 struct Versions {
@@ -51,6 +56,7 @@ impl Replaceable {
             requests: Mutex::new(Requests {
                 traffic: Traffic::new(Instant::now()),
                 measurements: Measurements::default(),
+                refused: BTreeMap::new(),
             }),
         }
     }
@@ -102,6 +108,8 @@ struct Timed {
     replaceable: Arc<Replaceable>,
     began: Instant,
     method: MethodName,
+    /// The size of its body, in bytes.
+    received: u64,
     /// The status that it was answered with.
     code: u16,
 }
@@ -112,7 +120,8 @@ impl Drop for Timed {
         let took = now.saturating_duration_since(self.began);
         let mut requests = self.replaceable.requests();
         requests.traffic.record(took, now);
-        requests.measurements.durations.record(took);
+        requests.measurements.starts.record(took);
+        requests.measurements.received.record(self.received);
         let answers = &mut requests.measurements.answers;
         answers.count(self.method, self.code);
     }
@@ -135,11 +144,13 @@ impl Application for Replaceable {
     fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
         let began = Instant::now();
         let method = MethodName::of(&request.method);
+        let received = request.body.length();
         let answer = self.get().respond(request);
         let timed = Timed {
             replaceable: self,
             began,
             method,
+            received,
             code: CLIENT_LEFT,
         };
         Box::pin(async move {
@@ -181,7 +192,9 @@ impl Application for Replaceable {
         let is_here = |one: &ApplicationStatus| names.contains(&one.name);
         status.applications.retain(is_here);
         status.delivering += versions.forget_delivered();
-        status.last_minute = self.requests().traffic.last_minute(Instant::now());
+        let mut requests = self.requests();
+        status.last_minute = requests.traffic.last_minute(Instant::now());
+        status.refused.clone_from(&requests.refused);
         status
     }
 
@@ -199,6 +212,13 @@ impl Application for Replaceable {
     fn note_refused(&self, RefusedRequest { method, status }: RefusedRequest) {
         let mut requests = self.requests();
         requests.measurements.answers.count(method, status.as_u16());
+        *requests.refused.entry(status.as_u16()).or_default() += 1;
+    }
+
+    fn note_ended(&self, EndedRequest { took, sent }: EndedRequest) {
+        let mut requests = self.requests();
+        requests.measurements.durations.record(took);
+        requests.measurements.sent.record(sent);
     }
 
     fn write_stacks(&self) {

@@ -13,7 +13,7 @@ use crate::application::routes::Routes;
 use crate::application::routes::site::Site;
 use crate::application::watched::Watched;
 use crate::interface::master_status::Status;
-use crate::interface::measurements::{Measurements, MethodName, RefusedRequest};
+use crate::interface::measurements::{EndedRequest, Measurements, MethodName, RefusedRequest};
 use crate::interface::{Application, Pending, Request, Response};
 
 /// Counts what it is asked.
@@ -59,6 +59,10 @@ impl Application for InnermostApplication {
         self.count();
     }
 
+    fn note_ended(&self, _: EndedRequest) {
+        self.count();
+    }
+
     fn write_stacks(&self) {
         self.count();
     }
@@ -95,14 +99,14 @@ async fn each_question_reaches_the_application_inside() {
         Arc::new(Site::new(files(inner), named, Vec::new()))
     };
     let wrappers: [(&str, usize, Wrap<'_>); 6] = [
-        ("Watched", 7, &|inner| Arc::new(Watched::new(inner))),
-        ("DevelopmentPages", 7, &|inner| {
+        ("Watched", 8, &|inner| Arc::new(Watched::new(inner))),
+        ("DevelopmentPages", 8, &|inner| {
             let events = Some(ReloadEvents::default());
             Arc::new(DevelopmentPages::new(inner, events, true))
         }),
-        ("Files", 7, &files),
-        ("Routes", 7, &routes),
-        ("Site", 7, &site),
+        ("Files", 8, &files),
+        ("Routes", 8, &routes),
+        ("Site", 8, &site),
         // It counts the requests of all versions itself.
         ("Replaceable", 6, &|inner| Arc::new(Replaceable::new(inner))),
     ];
@@ -116,6 +120,10 @@ async fn each_question_reaches_the_application_inside() {
         wrapper.note_refused(RefusedRequest {
             method: MethodName::of(&Method::GET),
             status: StatusCode::BAD_REQUEST,
+        });
+        wrapper.note_ended(EndedRequest {
+            took: Duration::ZERO,
+            sent: 0,
         });
         wrapper.write_stacks();
         wrapper.stop(Duration::ZERO).await;

@@ -199,6 +199,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "Bytes kept for all slow clients together",
         "The bytes that are kept in files of all responses together, while their clients read slowly (`runner.response.max_buffer` is for each). Beyond this size, nothing more is kept: workers wait for their clients, as they do beyond `runner.response.max_buffer`. When all of them wait, requests wait in the queue (`runner.request.queue_length`, `.queue_timeout`) and are answered 503 beyond it; the connection of a client slower than `runner.http.min_rate` is closed. 0 is no limit.",
         "runner.response.max_buffers = '2G'";
+    "runner.response.max_memory" SettingKind::Size, DefaultValue::Number(256 << 20),
+        "Bytes of all responses in memory",
+        "The bytes of all responses together that are in memory because their clients have not received them yet. Each may have up to 1 MiB. Beyond this size, each has some 16 KiB at each place, and the rest goes to files at once (`runner.response.max_buffer`), so that clients that do not read use up no memory, however many they are. What the system has taken for a client, and messages of WebSockets, are not counted. 0 is no limit.",
+        "runner.response.max_memory = '64M'";
     "runner.socket.group" SettingKind::Account, DefaultValue::Unset,
         "Group of the Unix socket that is listened on",
         "The group of the file of a `unix:` socket that the server listens on, so that a web server (nginx) in that group can connect; `runner.socket.mode` must allow it. The user of the server must be in the group, too. By default, it is the group of the server.",
@@ -289,7 +293,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.tls.client_ca = '/etc/my_app/clients.pem'";
     "runner.tls.client_crl" SettingKind::Paths, DefaultValue::Unset,
         "Lists of clients' revoked certificates",
-        "A file with lists of revoked certificates (CRL), in PEM format, or a list of such files. A client whose certificate is in one of them is refused, and so is one whose authority has none here. A list is used beyond its date; a reload reads the files again.",
+        "A file with lists of revoked certificates (CRL), in PEM format, or a list of such files. A client whose certificate is in one of them is refused, and so is one whose authority has none here. A list is used beyond its date. A reload reads the files again; if they have changed, connections end once their present requests are answered, which may be long after for WebSockets.",
         "runner.tls.client_crl = '/etc/my_app/revoked.pem'";
     "runner.tls.export_cert" SettingKind::Boolean, DefaultValue::Boolean(false),
         "Whether variables have clients' certificates",

@@ -35,6 +35,8 @@ pub(super) struct FolderWatch {
     all: BTreeSet<PathBuf>,
     /// When the files that may be touched were last modified; `None` for a file that is not there.
     times: BTreeMap<PathBuf, Option<SystemTime>>,
+    /// Folders that are wanted and are gone. What comes back is watched again.
+    missing: BTreeSet<PathBuf>,
     /// The contents of files at their last change, as hashes; `None` for a file that was gone then.
     contents: BTreeMap<PathBuf, Option<u64>>,
     hasher: RandomState,
@@ -57,6 +59,7 @@ impl FolderWatch {
             watched: WatchedFiles::default(),
             all: BTreeSet::new(),
             times: BTreeMap::new(),
+            missing: BTreeSet::new(),
             contents: BTreeMap::new(),
             hasher: RandomState::new(),
             begun: SystemTime::now(),
@@ -164,6 +167,7 @@ impl FolderWatch {
                 changed.push(path);
             }
         }
+        self.find_missing(&mut changed);
         changed
     }
 
@@ -191,12 +195,50 @@ impl FolderWatch {
             .partition(|folder| folder.starts_with(gone));
         self.all = kept;
         for folder in lost {
+            if self.is_wanted(&folder) {
+                self.missing.insert(folder.clone());
+            }
             // Where the system has seen that it is gone, it is watched no more.
             if let Some(watcher) = &mut self.reported {
                 let _ = watcher.unwatch(&folder);
             }
             if let Some(watcher) = &mut self.polled {
                 let _ = watcher.unwatch(&folder);
+            }
+        }
+    }
+
+    /// Whether a folder is watched for its own sake, and not for that of another one above it.
+    fn is_wanted(&self, folder: &Path) -> bool {
+        let WatchedFiles {
+            trees,
+            folders,
+            files,
+            touched,
+        } = &self.watched;
+        let mut files = files.iter().chain(touched);
+        trees.contains(folder)
+            || folders.contains(folder)
+            || files.any(|file| file.parent() == Some(folder))
+    }
+
+    /// Watches folders that have come back, with those that are not there yet the nearest one above. Adds the relevant files in
+    /// them.
+    fn find_missing(&mut self, files: &mut Vec<PathBuf>) {
+        for folder in std::mem::take(&mut self.missing) {
+            let above = folder.ancestors().skip(1).find(|above| above.is_dir());
+            if let Some(above) = above
+                && self.all.insert(above.to_owned())
+            {
+                self.watch(above);
+            }
+            // Only now: it may have come back before that.
+            match folder.is_dir() {
+                true => {
+                    let is_tree = self.watched.trees.contains(&folder);
+                    self.watch_all([folder], is_tree, files);
+                }
+                false => drop(self.missing.insert(folder)),
             }
         }
     }

@@ -262,6 +262,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_watched_folder_that_comes_back_is_watched_again() {
+        let (_kept, folder) = folder();
+        let tree_of = folder.join("deep/app");
+        let file = tree_of.join("pages/view.py");
+        fs::create_dir_all(tree_of.join("pages")).expect("a folder");
+        fs::write(&file, "a").expect("a file");
+        let mut watch = FileWatch::start(tree(&tree_of)).expect("a thread");
+        for (number, gone) in ["deep/app", "deep", "deep/app"].iter().enumerate() {
+            let (gone, away) = (folder.join(gone), folder.join("away"));
+            fs::rename(&gone, &away).expect("a folder");
+            fs::rename(&away, &gone).expect("a folder");
+            fs::write(&file, format!("b{number}")).expect("a file");
+            let mut seen = FileChanges::default();
+            while !seen.contains(&file) {
+                seen.merge(watch.changed().await);
+            }
+            // It is watched, and not only found.
+            fs::write(&file, format!("c{number}")).expect("a file");
+            assert_eq!(watch.changed().await, changes([&*file]));
+        }
+    }
+
+    #[tokio::test]
     async fn changes_are_seen_in_new_folders_and_in_named_files_but_not_in_folders_of_tools() {
         let (_kept, folder) = folder();
         for name in [".git", "node_modules", "pages"] {

@@ -94,6 +94,8 @@ pub struct Arguments {
     pub script: Option<Word>,
     /// The words behind `--`, if options may stand anywhere before it.
     pub behind: Vec<Word>,
+    /// All words as they were given, but for those.
+    given: Vec<Word>,
 }
 
 /// Where a command's options may stand.
@@ -176,6 +178,7 @@ pub fn parse_application(
         line,
         script: None,
         behind: Vec::new(),
+        given: Vec::new(),
     })
 }
 
@@ -215,13 +218,14 @@ fn parse_where(
         .no_binary_name(true)
         .try_get_matches_from(texts)
         .map_err(|error| Failure::of_options(error, &line.words, usage(entry)))?;
-    let mut given = std::mem::take(&mut line.words).into_iter();
+    let given = std::mem::take(&mut line.words);
+    let mut rest = given.iter();
     line.words = matches
         .remove_many::<String>(WORDS)
         .into_iter()
         .flatten()
         // clap keeps the order, so each word is found among the words that were not looked at yet.
-        .filter_map(|text| given.by_ref().find(|word| word.text == text))
+        .filter_map(|text| rest.by_ref().find(|word| word.text == text).cloned())
         .chain(others)
         .chain(program)
         .collect();
@@ -237,6 +241,7 @@ fn parse_where(
         line,
         script,
         behind,
+        given,
     })
 }
 
@@ -332,6 +337,33 @@ impl Arguments {
         let message = format!("unexpected argument `{}`", word.text);
         let wrong = Usage::wrong(message, hint, usage(self.entry));
         wrong.at(word).into()
+    }
+
+    /// The word with the value of an option: that behind `--option`, or all of `--option=value`.
+    #[must_use]
+    pub fn value(&self, option: &str, value: &str) -> Option<&Word> {
+        let is_option = |word: &Word| word.text.strip_prefix("--") == Some(option);
+        let joined = format!("--{option}={value}");
+        let mut words = self.given.iter().zip(self.given.iter().skip(1));
+        let behind = words.find(|(before, word)| is_option(before) && word.text == value);
+        let behind = behind.map(|(_, word)| word);
+        behind.or_else(|| self.given.iter().find(|word| word.text == joined))
+    }
+
+    /// Wrong usage of this command because of the value of an option.
+    #[must_use]
+    pub fn wrong_value(
+        &self,
+        option: &str,
+        value: &str,
+        wrong: (String, Option<String>),
+    ) -> Failure {
+        let (message, hint) = wrong;
+        let wrong = Usage::wrong(message, hint, usage(self.entry));
+        match self.value(option, value) {
+            Some(word) => wrong.at(word).into(),
+            None => wrong.into(),
+        }
     }
 
     /// Takes the first word.

@@ -1,5 +1,8 @@
 //! Numbers for people: durations, sizes and rates, in units in which they are short.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 /// A duration in its two largest units.
 #[must_use]
 pub fn time(seconds: f64) -> String {
@@ -50,6 +53,16 @@ pub fn size(bytes: u64) -> String {
         unit = larger;
     }
     format!("{size:.1} {unit}")
+}
+
+/// Counts by status, the largest first: `3 × 400, 1 × 414`. Empty if there are none.
+#[must_use]
+pub fn by_status(counts: &BTreeMap<u16, u64>) -> String {
+    let mut counts: Vec<_> = counts.iter().collect();
+    counts.sort_by_key(|(status, count)| (Reverse(**count), **status));
+    let shown = counts.iter();
+    let shown = shown.map(|(status, count)| format!("{count} × {status}"));
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

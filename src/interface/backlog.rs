@@ -3,7 +3,8 @@
 //!
 //! In the order of the response: the bytes that are `ready` in memory, those that are `kept` in the file, those that are
 //! `waiting` to be written there. A fast client never has a file: the application waits for it instead, but for no longer
-//! than [`GRACE`] and the time that the received bytes take at the pace [`QUICK`].
+//! than [`GRACE`] and the time that the received bytes take at the pace [`QUICK`]. Where the memory of all responses is used up,
+//! less of each is in memory, and the file is written in smaller pieces.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::interface::body_file::BodyFile;
+use crate::interface::response_memory::LEAST;
 
 /// How many bytes of a response may be ready in memory. So many at once keep a fast client busy while the application makes
 /// the next ones.
@@ -40,6 +42,8 @@ pub(super) struct Backlog {
     pub(super) charged: u64,
     /// The bytes after those are being written to the file.
     pub(super) writing: bool,
+    /// How many these are.
+    pub(super) in_transit: usize,
     /// The bytes after those.
     pub(super) waiting: ByteQueue,
     /// New blocks go to `waiting`: from when the application has waited long enough until the client has received all.
@@ -54,6 +58,8 @@ pub(super) struct Backlog {
     pub(super) taken: u64,
     /// How long the application has waited for the client.
     pub(super) waited: Duration,
+    /// How many bytes of it are counted as being in memory.
+    pub(super) in_memory: usize,
     /// It is counted as complete and not yet received.
     pub(super) counted: bool,
 }
@@ -76,6 +82,26 @@ pub(super) enum Recipient {
     /// It has received all that was announced. The application may finish.
     Satisfied,
     Gone,
+}
+
+/// What a response may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ResponseAllowance {
+    /// How much of it may be in its file, in bytes.
+    pub(super) file: u64,
+    /// The memory of all responses is used up.
+    pub(super) is_short: bool,
+}
+
+impl ResponseAllowance {
+    fn in_memory(self) -> usize {
+        if self.is_short { LEAST } else { IN_MEMORY }
+    }
+
+    /// The least that is written to the file at once, in bytes.
+    fn piece(self) -> usize {
+        if self.is_short { LEAST } else { PIECE }
+    }
 }
 
 /// Whether a block may be sent.
@@ -131,14 +157,18 @@ impl ByteQueue {
 
 impl Backlog {
     /// Adds a block. Returns whether writing to the file is to begin.
-    pub(super) fn push(&mut self, block: Bytes) -> bool {
+    pub(super) fn push(&mut self, block: Bytes, allowance: ResponseAllowance) -> bool {
+        let is_too_much = allowance.is_short && self.ready.length + block.len() > LEAST;
+        if is_too_much && self.may_overflow(allowance) {
+            self.overflowing = true;
+        }
         if !self.overflowing {
             self.ready.push(block);
             self.wake_reader();
             return false;
         }
         self.waiting.push(block);
-        let begins = !self.writing && !self.unwritable && self.waiting.length >= PIECE;
+        let begins = !self.writing && !self.unwritable && self.waiting.length >= allowance.piece();
         self.writing |= begins;
         if !begins {
             // If no bytes are before it, the client gets it from memory.
@@ -151,20 +181,20 @@ impl Backlog {
         self.ready.length == 0 && self.waiting.length == 0 && self.kept.is_empty() && !self.writing
     }
 
-    pub(super) fn room(&mut self, limit: u64) -> BacklogRoom {
+    pub(super) fn room(&mut self, allowance: ResponseAllowance) -> BacklogRoom {
         if self.recipient != Recipient::Listening {
             return BacklogRoom::Yes;
         }
         if self.overflowing {
-            return match self.waiting.length < IN_TRANSIT {
+            return match self.waiting.length < self.in_transit(allowance) {
                 true => BacklogRoom::Yes,
                 false => BacklogRoom::Full(None),
             };
         }
-        if self.ready.length < IN_MEMORY {
+        if self.ready.length < allowance.in_memory() {
             return BacklogRoom::Yes;
         }
-        if limit == 0 || self.unwritable {
+        if !self.may_overflow(allowance) {
             return BacklogRoom::Full(None);
         }
         let patience =
@@ -178,25 +208,42 @@ impl Backlog {
         }
     }
 
+    /// How many bytes may wait to be written. If none are being written, more have to come before some are.
+    fn in_transit(&self, allowance: ResponseAllowance) -> usize {
+        match allowance.is_short && self.writing {
+            true => LEAST,
+            false => IN_TRANSIT,
+        }
+    }
+
+    fn may_overflow(&self, allowance: ResponseAllowance) -> bool {
+        allowance.file > 0 && !self.unwritable
+    }
+
     /// How many bytes there is room for in memory.
-    pub(super) fn space(&self) -> usize {
+    pub(super) fn space(&self, allowance: ResponseAllowance) -> usize {
         match (self.recipient, self.overflowing) {
             (Recipient::Satisfied | Recipient::Gone, _) => IN_MEMORY,
-            (Recipient::Listening, true) => IN_TRANSIT.saturating_sub(self.waiting.length),
-            (Recipient::Listening, false) => IN_MEMORY.saturating_sub(self.ready.length),
+            (Recipient::Listening, true) => self
+                .in_transit(allowance)
+                .saturating_sub(self.waiting.length),
+            (Recipient::Listening, false) => {
+                allowance.in_memory().saturating_sub(self.ready.length)
+            }
         }
     }
 
     /// The next piece to write to the file, and its offset.
-    pub(super) fn next_to_write(&mut self, limit: u64) -> Option<(Bytes, u64)> {
-        if self.unwritable || self.waiting.length < PIECE {
+    pub(super) fn next_to_write(&mut self, allowance: ResponseAllowance) -> Option<(Bytes, u64)> {
+        if self.unwritable || self.waiting.length < allowance.piece() {
             return None;
         }
         let mut piece = self.waiting.pop()?;
-        let left = usize::try_from(limit.saturating_sub(self.kept.end)).unwrap_or(usize::MAX);
+        let left =
+            usize::try_from(allowance.file.saturating_sub(self.kept.end)).unwrap_or(usize::MAX);
         if piece.len() > left {
             // The file is used from its start again when all of it was received.
-            let fits = if left < PIECE { 0 } else { left };
+            let fits = if left < allowance.piece() { 0 } else { left };
             self.waiting.put_back(piece.split_off(fits));
         }
         if piece.is_empty() {

@@ -4,7 +4,6 @@
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -14,23 +13,23 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::interface::backlog::{Backlog, BacklogRoom, BodyEnd, Recipient};
+use crate::interface::backlog::{Backlog, BacklogRoom, BodyEnd, Recipient, ResponseAllowance};
+use crate::interface::blocks::depot_limits::DepotLimits;
 use crate::interface::body_file::BodyFile;
 use crate::interface::conversation::Correspondent;
 use crate::log::LogKind;
 use crate::log_of;
 use crate::memory_release::Occupancy;
 
+pub use body_errors::{Gone, Truncated};
+
+mod body_errors;
+mod depot_limits;
+
 /// Stores the responses of an application until their clients have received them.
 #[derive(Debug)]
 pub struct Depot {
-    folder: PathBuf,
-    /// How much of one response may be in its file, in bytes.
-    limit: u64,
-    /// How much of all responses may be in files, in bytes.
-    total: u64,
-    /// How much is.
-    stored: AtomicU64,
+    limits: DepotLimits,
     /// Complete responses that clients have not received yet.
     delivering: Occupancy,
 }
@@ -40,10 +39,7 @@ impl Depot {
     #[must_use]
     pub fn new(folder: PathBuf, limit: u64) -> Self {
         Self {
-            folder,
-            limit,
-            total: u64::MAX,
-            stored: AtomicU64::new(0),
+            limits: DepotLimits::new(folder, limit),
             delivering: Occupancy::default(),
         }
     }
@@ -51,14 +47,15 @@ impl Depot {
     /// The same with a limit on what is stored of all responses, in bytes. Beyond it, nothing more is: applications wait
     /// for their clients.
     #[must_use]
-    pub fn with_total(self, total: u64) -> Self {
-        Self { total, ..self }
+    pub fn with_total(mut self, total: u64) -> Self {
+        self.limits.total = total;
+        self
     }
 
-    /// How much of a response may be in its file now, where it has used this much of it.
-    fn limit(&self, used: u64) -> u64 {
-        let left = self.total.saturating_sub(self.stored.load(Relaxed));
-        self.limit.min(used.saturating_add(left))
+    /// Whether a complete response of so many bytes may stay in memory; where it may not, there are files for it.
+    #[must_use]
+    pub fn has_memory_for(&self, length: usize) -> bool {
+        self.limits.has_memory_for(length)
     }
 
     /// How many complete responses clients have not received yet.
@@ -119,10 +116,6 @@ type PendingRead = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
 #[derive(Debug)]
 pub struct BlockSender(Arc<Delivery>);
 
-/// The client has gone away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
-
 struct Delivery {
     depot: Arc<Depot>,
     backlog: Mutex<Backlog>,
@@ -145,6 +138,21 @@ fn lock<T>(delivery: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Delivery {
+    fn allowance(&self, backlog: &Backlog) -> ResponseAllowance {
+        self.depot.limits.allowance(backlog.kept.end)
+    }
+
+    /// Counts what is in memory of the response, after each change of that.
+    fn account(&self, backlog: &mut Backlog) {
+        let now = backlog.ready.length + backlog.waiting.length + backlog.in_transit;
+        let before = std::mem::replace(&mut backlog.in_memory, now);
+        self.depot.limits.memory.add(now.saturating_sub(before));
+        self.depot
+            .limits
+            .memory
+            .subtract(before.saturating_sub(now));
+    }
+
     /// Writes the bytes that wait for it to the file, until none do.
     async fn write(self: Arc<Self>) {
         let mut file = lock(&self.backlog).file.clone();
@@ -153,15 +161,16 @@ impl Delivery {
                 let mut backlog = lock(&self.backlog);
                 let next = match backlog.recipient {
                     Recipient::Listening => {
-                        let limit = self.depot.limit(backlog.kept.end);
-                        backlog.next_to_write(limit)
+                        let allowance = self.allowance(&backlog);
+                        backlog.next_to_write(allowance)
                     }
                     Recipient::Satisfied | Recipient::Gone => None,
                 };
                 if let Some((piece, _)) = &next {
+                    backlog.in_transit = piece.len();
                     backlog.charged += piece.len() as u64;
                     let length = piece.len() as u64;
-                    self.depot.stored.fetch_add(length, Relaxed);
+                    self.depot.limits.stored.fetch_add(length, Relaxed);
                 } else {
                     backlog.writing = false;
                     self.give_back(&mut backlog);
@@ -175,12 +184,15 @@ impl Delivery {
             let written = async {
                 let file = match &file {
                     Some(file) => file,
-                    None => file.insert(BodyFile::in_folder(self.depot.folder.clone()).await?),
+                    None => {
+                        file.insert(BodyFile::in_folder(self.depot.limits.folder.clone()).await?)
+                    }
                 };
                 file.write(place, piece.clone()).await
             };
             let written = written.await;
             let mut backlog = lock(&self.backlog);
+            backlog.in_transit = 0;
             match written {
                 Ok(()) if backlog.recipient == Recipient::Listening => {
                     backlog.kept.end += piece.len() as u64;
@@ -194,10 +206,11 @@ impl Delivery {
                     log_of!(
                         LogKind::NotStored,
                         "cannot store a response in `{}`: {error}; the application waits for its client (runner.tmp)",
-                        self.depot.folder.display()
+                        self.depot.limits.folder.display()
                     );
                 }
             }
+            self.account(&mut backlog);
         }
         self.taken.notify_one();
     }
@@ -226,13 +239,14 @@ impl Delivery {
     /// Drops the bytes that no client will receive.
     fn clear(&self, backlog: &mut Backlog) {
         backlog.clear();
+        self.account(backlog);
         self.release(backlog);
     }
 
     /// Nothing of the response is stored any more.
     fn release(&self, backlog: &mut Backlog) {
         let charged = std::mem::take(&mut backlog.charged);
-        self.depot.stored.fetch_sub(charged, Relaxed);
+        self.depot.limits.stored.fetch_sub(charged, Relaxed);
     }
 
     fn delivered(&self, backlog: &mut Backlog) {
@@ -255,8 +269,9 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        let charged = lock(&self.backlog).charged;
-        self.depot.stored.fetch_sub(charged, Relaxed);
+        let backlog = lock(&self.backlog);
+        self.depot.limits.stored.fetch_sub(backlog.charged, Relaxed);
+        self.depot.limits.memory.subtract(backlog.in_memory);
     }
 }
 
@@ -273,7 +288,12 @@ impl BlockSender {
     /// Waits until there is room for a block, or the client has gone away.
     pub async fn room(&self) {
         loop {
-            let patience = match lock(&self.0.backlog).room(self.0.depot.limit) {
+            let room = {
+                let mut backlog = lock(&self.0.backlog);
+                // The total limits what is written, and not what is waited for.
+                backlog.room(self.0.depot.limits.allowance(u64::MAX))
+            };
+            let patience = match room {
                 BacklogRoom::Yes => return,
                 BacklogRoom::Full(patience) => patience,
             };
@@ -291,7 +311,8 @@ impl BlockSender {
     /// How many bytes there is room for now.
     #[must_use]
     pub fn space(&self) -> usize {
-        lock(&self.0.backlog).space()
+        let backlog = lock(&self.0.backlog);
+        backlog.space(self.0.allowance(&backlog))
     }
 
     /// Hands over a block, whether there is room or not.
@@ -313,7 +334,10 @@ impl BlockSender {
             }
             Recipient::Listening => {}
         }
-        if backlog.push(block) {
+        let allowance = self.0.allowance(&backlog);
+        let begins = backlog.push(block, allowance);
+        self.0.account(&mut backlog);
+        if begins {
             tokio::spawn(Arc::clone(&self.0).write());
         }
         Ok(())
@@ -382,7 +406,8 @@ impl Blocks {
                 && let Some(file) = &backlog.file
             {
                 let left = backlog.kept.end - backlog.kept.start;
-                self.reading = Some(Box::pin(file.read(backlog.kept.start, left)));
+                let most = self.delivery.depot.limits.piece(left);
+                self.reading = Some(Box::pin(file.read(backlog.kept.start, most)));
                 continue;
             }
             if !backlog.writing {
@@ -409,6 +434,7 @@ impl Blocks {
 
     fn take(&self, backlog: &mut Backlog, piece: Bytes) -> Bytes {
         backlog.taken += piece.len() as u64;
+        self.delivery.account(backlog);
         self.delivery.taken.notify_one();
         if let Some(correspondent) = &self.delivery.correspondent {
             correspondent.taken(piece.len());
@@ -469,18 +495,6 @@ impl std::fmt::Debug for Blocks {
         formatter.debug_struct("Blocks").finish_non_exhaustive()
     }
 }
-
-/// The application failed in the middle of its body. The gateway must end the response so that the client notices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Truncated;
-
-impl std::fmt::Display for Truncated {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("the application's response ended early")
-    }
-}
-
-impl std::error::Error for Truncated {}
 
 #[cfg(test)]
 mod tests;

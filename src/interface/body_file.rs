@@ -1,6 +1,7 @@
 //! The body of a request or of a response as a file. A disk can be slow, full or frozen: a file on a disk is
 //! written, read and closed on threads, so that the event loop never waits.
 
+use std::fmt;
 use std::fs::File;
 use std::future::Future;
 use std::io;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::log::LogSubject;
 use crate::unix;
 
 /// How much of a file is read at a time, in bytes.
@@ -28,8 +30,22 @@ static THEIR_THREADS: Semaphore = Semaphore::const_new(THREADS);
 #[derive(Clone, Debug)]
 pub struct BodyFile {
     /// `None` only while this is dropped.
-    file: Option<Arc<File>>,
+    file: Option<Arc<SharedFile>>,
     place: Storage,
+}
+
+/// What all clones have in common.
+#[derive(Debug)]
+struct SharedFile {
+    file: File,
+    /// What the log says that it is.
+    subject: Option<Box<dyn FileSubject>>,
+}
+
+/// What a file is that is sent to a client: a line of the log says it (`the file for GET /a`).
+pub trait FileSubject: fmt::Debug + fmt::Display + Send + Sync {
+    /// What such a line is about.
+    fn log_subject(&self) -> LogSubject<'_>;
 }
 
 /// Where a file is.
@@ -69,8 +85,27 @@ impl BodyFile {
     }
 
     fn new(file: File, place: Storage) -> Self {
-        let file = Some(Arc::new(file));
-        Self { file, place }
+        let subject = None;
+        Self {
+            file: Some(Arc::new(SharedFile { file, subject })),
+            place,
+        }
+    }
+
+    /// A file that an application has opened, of which the log can say what it is.
+    #[must_use]
+    pub fn about(file: File, subject: impl FileSubject + 'static) -> Self {
+        let subject: Option<Box<dyn FileSubject>> = Some(Box::new(subject));
+        Self {
+            file: Some(Arc::new(SharedFile { file, subject })),
+            place: Storage::Theirs,
+        }
+    }
+
+    /// What the log says that it is.
+    #[must_use]
+    pub fn subject(&self) -> Option<&dyn FileSubject> {
+        self.file.as_ref()?.subject.as_deref()
     }
 
     /// The descriptor, for another process. Its offset is at the start, since runner reads and writes at offsets.
@@ -79,7 +114,7 @@ impl BodyFile {
     /// Never, as long as the file is there.
     pub fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
         let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        Ok(file.as_fd())
+        Ok(file.file.as_fd())
     }
 
     /// Whether it is in memory.
@@ -127,7 +162,8 @@ impl BodyFile {
         })
     }
 
-    /// Some bytes from an offset on, at most `length` of them and [`PIECE`].
+    /// Some bytes from an offset on, at most `length` of them and [`PIECE`]. Those that the system has in memory are read here:
+    /// a thread for each piece would cost more than the copy.
     ///
     /// # Errors
     /// The file cannot be read, or is shorter, or the program ends.
@@ -136,8 +172,17 @@ impl BodyFile {
         offset: u64,
         length: u64,
     ) -> impl Future<Output = io::Result<Bytes>> + Send + use<> {
-        self.clone()
-            .work(move |file| read_piece(file, offset, length))
+        let this = self.clone();
+        async move {
+            if let (Some(file), Storage::Ours | Storage::Theirs) = (&this.file, this.place)
+                // At most 128 KiB, which every usize holds.
+                && let Some(piece) = read_cached(&file.file, offset, length.min(PIECE) as usize)
+            {
+                return Ok(piece.into());
+            }
+            this.work(move |file| read_piece(file, offset, length))
+                .await
+        }
     }
 
     async fn work<T: Send + 'static>(
@@ -146,7 +191,7 @@ impl BodyFile {
     ) -> io::Result<T> {
         let place = self.place;
         on_thread(place, move || match &self.file {
-            Some(file) => work(file),
+            Some(open) => work(&open.file),
             None => Err(io::ErrorKind::NotFound.into()),
         })
         .await
@@ -207,6 +252,27 @@ async fn on_thread<T: Send + 'static>(
         work()
     };
     tokio::task::spawn_blocking(work).await?
+}
+
+/// Bytes of a file from an offset on, at most `length` of them, as far as they are there without waiting for a disk; `None` if
+/// the first is not.
+pub fn read_cached(file: &File, offset: u64, length: usize) -> Option<Vec<u8>> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use rustix::io::{ReadWriteFlags, preadv2};
+
+        let mut bytes = vec![0; length];
+        let mut parts = [io::IoSliceMut::new(&mut bytes)];
+        let read = preadv2(file, &mut parts, offset, ReadWriteFlags::NOWAIT);
+        let count = read.ok().filter(|count| *count > 0 || length == 0)?;
+        bytes.truncate(count);
+        Some(bytes)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = (file, offset, length);
+        None
+    }
 }
 
 /// Some bytes of a file from an offset on, at most `length` of them and [`PIECE`].

@@ -4,9 +4,12 @@
 //! counted from 1970 (UTC). A field that a master of another version does not send has its default, so that
 //! `runner status` works during an upgrade.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+
+use crate::interface::amounts::time;
 
 /// The state of a master. An application fills in what it knows, and has the default of the rest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,6 +27,8 @@ pub struct Status {
     pub started: f64,
     /// The addresses at which the master listens.
     pub sockets: Vec<String>,
+    /// The certificates by which the master serves https.
+    pub certificates: Vec<CertificateStatus>,
     /// The connections to these addresses.
     pub connections: ConnectionCounts,
     /// The workers of the application, oldest first.
@@ -37,10 +42,14 @@ pub struct Status {
     pub queue: QueueStatus,
     /// Complete responses that clients have not received yet. No worker waits for these.
     pub delivering: usize,
+    /// Bytes of responses in the master's memory that clients have not received yet.
+    pub response_memory: u64,
     /// The requests of the last minute, over all reloads.
     pub last_minute: LastMinute,
     /// What has happened since the master was started, over all reloads.
     pub totals: Totals,
+    /// The requests that the gateway has refused before the application saw them, by the status of their responses.
+    pub refused: BTreeMap<u16, u64>,
     /// The reloads of this master.
     pub reloads: ReloadCounts,
     /// Why no worker is started at the moment.
@@ -152,6 +161,33 @@ pub struct ApplicationStatus {
     pub totals: Totals,
     /// Why no worker of it is started at the moment.
     pub back_off: Option<BackOff>,
+}
+
+/// A certificate for https.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CertificateStatus {
+    /// The hosts that it is for.
+    pub names: Vec<String>,
+    /// The moment at which it expires.
+    pub expires: f64,
+}
+
+impl CertificateStatus {
+    /// How long it is valid, as it stands behind `the certificate for NAME`. `now` is in seconds since 1970.
+    #[must_use]
+    pub fn validity(&self, now: f64) -> String {
+        match self.expires - now {
+            left if left > 0.0 => format!("is valid for {}", time(left)),
+            past => format!("expired {} ago", time(-past)),
+        }
+    }
+
+    /// Whether it has expired, or does so within a day. Whatever renews it should have done so long before.
+    #[must_use]
+    pub fn is_overdue(&self, now: f64) -> bool {
+        self.expires - now < 86_400.0
+    }
 }
 
 /// The connections of clients, or of web servers.

@@ -16,6 +16,11 @@ const BOUNDS_IN_MICROS: [u64; 11] = [
     10_000_000,
 ];
 
+/// The upper bounds of the buckets of a [`SizeDistribution`], in bytes: each is four times the one before.
+pub const SIZE_BOUNDS: [u64; 8] = [
+    256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304,
+];
+
 /// The names of the methods that are counted apart (RFC 9110 §9, RFC 5789); clients can send any number of others, which
 /// have the last name.
 const METHODS: [&str; 10] = [
@@ -35,17 +40,29 @@ pub struct Measurements {
     /// The requests by method and status code.
     pub answers: AnswerCounts,
     /// From the complete request to the head of its response, or until its client went away.
+    pub starts: Distribution,
+    /// From the head of a request to the last byte of its response.
     pub durations: Distribution,
     /// How long requests waited that no worker was free for.
     pub queue_waits: Distribution,
+    /// How long workers were at a request.
+    pub services: Distribution,
+    /// The bodies of requests.
+    pub received: SizeDistribution,
+    /// The bodies of responses, as far as they were sent.
+    pub sent: SizeDistribution,
 }
 
 impl Measurements {
     /// Adds what another version of the application has measured.
     pub fn add(&mut self, other: &Self) {
         self.answers.add(&other.answers);
+        self.starts.add(&other.starts);
         self.durations.add(&other.durations);
         self.queue_waits.add(&other.queue_waits);
+        self.services.add(&other.services);
+        self.received.add(&other.received);
+        self.sent.add(&other.sent);
     }
 }
 
@@ -90,6 +107,48 @@ impl Distribution {
     pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
         bounds.zip(self.counts)
+    }
+}
+
+/// How many bodies have a size between two of [`SIZE_BOUNDS`], and the sum of all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SizeDistribution {
+    counts: [u64; SIZE_BOUNDS.len() + 1],
+    bytes: u64,
+}
+
+impl SizeDistribution {
+    /// Notes a size in bytes.
+    pub fn record(&mut self, bytes: u64) {
+        let place = SIZE_BOUNDS.iter().position(|bound| bytes <= *bound);
+        self.counts[place.unwrap_or(SIZE_BOUNDS.len())] += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Adds what was noted elsewhere.
+    fn add(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+
+    /// The number of bodies.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The sum of their sizes in bytes.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The upper bound of each bucket in bytes, and how many sizes lie between it and the bound before it.
+    pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
+        let bounds = SIZE_BOUNDS.into_iter().map(|bound| bound as f64);
+        bounds.chain([f64::INFINITY]).zip(self.counts)
     }
 }
 
@@ -170,6 +229,15 @@ pub struct RefusedRequest {
     pub status: StatusCode,
 }
 
+/// A request whose response has ended, well or badly.
+#[derive(Clone, Copy, Debug)]
+pub struct EndedRequest {
+    /// The time since its head was there.
+    pub took: Duration,
+    /// The bytes of the response's body that were given to the connection.
+    pub sent: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +260,20 @@ mod tests {
         assert_eq!(distribution.count(), 6);
         let mut twice = distribution.clone();
         twice.add(&distribution);
+        assert_eq!(twice.count(), 12);
+    }
+
+    #[test]
+    fn a_size_is_in_the_first_bucket_whose_bound_it_does_not_exceed() {
+        let mut sizes = SizeDistribution::default();
+        for size in [0, 256, 257, 4_194_304, 4_194_305, u64::MAX] {
+            sizes.record(size);
+        }
+        let found: Vec<u64> = sizes.buckets().map(|(_, count)| count).collect();
+        assert_eq!(found, [2, 1, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!((sizes.count(), sizes.sum()), (6, u64::MAX));
+        let mut twice = sizes.clone();
+        twice.add(&sizes);
         assert_eq!(twice.count(), 12);
     }
 

@@ -11,12 +11,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use crate::interface::master_status::Status;
-use crate::interface::measurements::{Measurements, RefusedRequest};
+use crate::interface::measurements::{EndedRequest, Measurements, RefusedRequest};
 pub use blocks::{BlockSender, Blocks, Depot, Gone, Truncated};
 pub use conversation::{
     CloseReason, Correspondent, Outgoing, WebSocket, WebSocketMessage, WebSocketSender, web_socket,
 };
-pub use request::{About, Connection, Errors, Request, RequestBody, RequestIds, Scheme};
+pub use request::{
+    About, Connection, Errors, Request, RequestBody, RequestIds, RequestTimes, Scheme,
+};
 pub use response::{Response, ResponseBody};
 pub use tls_connection::{TlsClient, TlsConnection};
 
@@ -29,6 +31,7 @@ pub mod master_status;
 pub mod measurements;
 mod request;
 mod response;
+pub mod response_memory;
 mod tls_connection;
 
 /// An application: it answers requests.
@@ -93,6 +96,13 @@ pub trait Application: Send + Sync {
         // It is one request, whatever the number of applications.
         if let Some(inner) = self.inner().first() {
             inner.note_refused(refused);
+        }
+    }
+
+    /// Tells of a request whose response has ended, if the gateway measures that.
+    fn note_ended(&self, ended: EndedRequest) {
+        if let Some(inner) = self.inner().first() {
+            inner.note_ended(ended);
         }
     }
 

@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Version};
@@ -40,9 +43,57 @@ pub struct Request {
     pub errors: Errors,
     /// What lines of the log about it name, if they are to.
     pub ids: Option<Arc<RequestIds>>,
+    /// Where its times are noted, if the gateway shows them.
+    pub times: Option<Arc<RequestTimes>>,
     /// The client asks for a WebSocket, correctly, and the gateway can speak its protocol (RFC 6455 §4.2.1): a response
     /// whose body is [`ResponseBody::WebSocket`](crate::interface::ResponseBody::WebSocket) is possible.
     pub offers_web_socket: bool,
+}
+
+/// How long a request waited for a worker, and how long the worker was at it, as far as that is known.
+#[derive(Debug)]
+pub struct RequestTimes {
+    /// In microseconds; the largest number if it is not known.
+    queued: AtomicU64,
+    service: AtomicU64,
+}
+
+/// A time that is not known.
+const UNKNOWN: u64 = u64::MAX;
+
+impl Default for RequestTimes {
+    fn default() -> Self {
+        Self {
+            queued: AtomicU64::new(UNKNOWN),
+            service: AtomicU64::new(UNKNOWN),
+        }
+    }
+}
+
+impl RequestTimes {
+    /// Notes both.
+    pub fn set(&self, queued: Duration, service: Duration) {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(UNKNOWN);
+        self.queued.store(micros(queued), Relaxed);
+        self.service.store(micros(service), Relaxed);
+    }
+
+    /// How long it waited for a worker.
+    #[must_use]
+    pub fn queued(&self) -> Option<Duration> {
+        known(&self.queued)
+    }
+
+    /// How long the worker was at it.
+    #[must_use]
+    pub fn service(&self) -> Option<Duration> {
+        known(&self.service)
+    }
+}
+
+fn known(micros: &AtomicU64) -> Option<Duration> {
+    let micros = micros.load(Relaxed);
+    (micros != UNKNOWN).then(|| Duration::from_micros(micros))
 }
 
 /// What a request is known by in the log, here and in other systems.

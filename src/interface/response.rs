@@ -1,9 +1,11 @@
 //! A response of an application, for any gateway.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::interface::blocks::Blocks;
+use crate::interface::blocks::{Blocks, Depot};
 use crate::interface::body_file::BodyFile;
 use crate::interface::conversation::WebSocket;
 
@@ -41,6 +43,22 @@ pub enum ResponseBody {
     /// status is 101; the header fields are the application's, `Sec-WebSocket-Protocol` for the subprotocol among them. The
     /// gateway adds those of the handshake.
     WebSocket(WebSocket),
+}
+
+impl ResponseBody {
+    /// A complete body: as it is, or in a file where all responses have used up their memory.
+    #[must_use]
+    pub fn stored(depot: &Arc<Depot>, body: Bytes) -> Self {
+        if depot.has_memory_for(body.len()) {
+            return Self::Bytes(body);
+        }
+        let (sender, blocks) = depot.blocks();
+        let blocks = blocks.with_length(body.len() as u64);
+        // Its client cannot have gone away yet.
+        let _ = sender.push(body);
+        sender.end();
+        Self::Stream(blocks)
+    }
 }
 
 impl Response {

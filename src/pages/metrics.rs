@@ -1,6 +1,7 @@
 //! The metrics for Prometheus. [`METRICS`] has a row for each, which the manual reads, too. No label has values that clients
 //! or applications choose, so that the number of series is bounded.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use prometheus_client::collector::Collector;
@@ -11,7 +12,7 @@ use prometheus_client::registry::Registry;
 use super::process_usage::ProcessUsage;
 use super::snapshot::Snapshot;
 use crate::interface::master_status::{QueueStatus, Totals, WorkerState, WorkerStatus};
-use crate::interface::measurements::Distribution;
+use crate::interface::measurements::{Distribution, SizeDistribution};
 
 /// The media type of what [`encode`] makes: version 0.0.4 of the text format, which every Prometheus reads.
 pub use prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
@@ -23,7 +24,7 @@ pub enum MetricKind {
     Counter,
     /// It grows and shrinks.
     Gauge,
-    /// Durations in buckets.
+    /// Durations or sizes in buckets.
     Histogram,
 }
 
@@ -33,8 +34,8 @@ enum Samples {
     One(Option<f64>),
     /// One for each value of the labels, which have the names of the row.
     Several(Vec<(Vec<String>, f64)>),
-    /// Durations.
-    Durations(Distribution),
+    /// How many durations or sizes are in each bucket, by its upper bound, and the sum of all.
+    Buckets { sum: f64, counts: Vec<(f64, u64)> },
     /// Those of each application, if there are several: they have one more label, [`APPLICATION`].
     Applications(Vec<(String, Samples)>),
 }
@@ -74,6 +75,20 @@ struct Observed {
 fn by<const N: usize>(values: [(&str, u64); N]) -> Samples {
     let sample = |(label, value): (&str, u64)| (vec![label.to_owned()], value as f64);
     Samples::Several(values.map(sample).into())
+}
+
+fn durations(of: &Distribution) -> Samples {
+    Samples::Buckets {
+        sum: of.sum(),
+        counts: of.buckets().collect(),
+    }
+}
+
+fn sizes(of: &SizeDistribution) -> Samples {
+    Samples::Buckets {
+        sum: of.sum() as f64,
+        counts: of.buckets().collect(),
+    }
 }
 
 fn one(value: u64) -> Samples {
@@ -133,8 +148,11 @@ metrics! {
                 .collect(),
         );
     "runner_http_request_duration_seconds" Histogram []
+        "Time from the head of a request to the end of its response"
+        |it| durations(&it.snapshot.measurements.durations);
+    "runner_http_response_start_seconds" Histogram []
         "Time from the complete request to the head of its response, waiting for a worker included"
-        |it| Samples::Durations(it.snapshot.measurements.durations.clone());
+        |it| durations(&it.snapshot.measurements.starts);
     "runner_application_requests_total" Counter ["application"]
         "Requests that each application was given, if there are several"
         |it| {
@@ -143,6 +161,12 @@ metrics! {
                 applications.map(|one| (vec![one.name.clone()], one.totals.requests as f64)).collect(),
             )
         };
+    "runner_http_request_size_bytes" Histogram []
+        "Sizes of the bodies of requests"
+        |it| sizes(&it.snapshot.measurements.received);
+    "runner_http_response_size_bytes" Histogram []
+        "Sizes of the bodies of responses, as far as they were sent"
+        |it| sizes(&it.snapshot.measurements.sent);
     "runner_requests_failed_total" Counter ["cause"]
         "Requests that runner answered for the application: 502 (its worker died), 503 (the queue was full, or they waited there for too long), 504 (it took too long)"
         |it| each(it, |one| {
@@ -169,10 +193,28 @@ metrics! {
         |it| each(it, |its| Samples::One(Some(its.queue.oldest.unwrap_or(0.0))));
     "runner_queue_wait_seconds" Histogram []
         "Time that requests waited for a worker; requests that a worker was free for are not among them"
-        |it| Samples::Durations(it.snapshot.measurements.queue_waits.clone());
+        |it| durations(&it.snapshot.measurements.queue_waits);
+    "runner_service_seconds" Histogram []
+        "Time that workers were at a request, code after its response included; WebSockets count, too"
+        |it| durations(&it.snapshot.measurements.services);
     "runner_responses_delivering" Gauge []
         "Complete responses that clients have not received yet; no worker is busy with them"
         |it| one(it.snapshot.status.delivering as u64);
+    "runner_response_memory_bytes" Gauge []
+        "Memory of the master for responses that clients have not received yet (runner.response.max_memory)"
+        |it| one(it.snapshot.status.response_memory);
+    "runner_tls_certificate_expiry_timestamp_seconds" Gauge ["name"]
+        "When the certificate expires whose first name this is, in seconds since 1970; of several, the first one to do so"
+        |it| {
+            let mut first = BTreeMap::new();
+            for certificate in &it.snapshot.status.certificates {
+                let name = certificate.names.first().cloned().unwrap_or_default();
+                let expires = first.entry(name).or_insert(f64::INFINITY);
+                *expires = certificate.expires.min(*expires);
+            }
+            let samples = first.into_iter().map(|(name, expires)| (vec![name], expires));
+            Samples::Several(samples.collect())
+        };
     "runner_workers" Gauge ["state"]
         "Worker processes by state"
         |it| each(it, |one| {
@@ -303,10 +345,9 @@ impl Metric {
         let values = match samples {
             Samples::One(value) => value.map(|value| (Vec::new(), value)).into_iter().collect(),
             Samples::Several(values) => values,
-            Samples::Durations(durations) => {
-                let buckets: Vec<(f64, u64)> = durations.buckets().collect();
-                let (sum, count) = (durations.sum(), durations.count());
-                return encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None);
+            Samples::Buckets { sum, counts } => {
+                let count = counts.iter().map(|(_, count)| count).sum();
+                return encoder.encode_histogram::<NoLabelSet>(sum, count, &counts, None);
             }
             // An application has none in it.
             Samples::Applications(_) => Vec::new(),
@@ -333,7 +374,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::interface::master_status::Status;
+    use crate::interface::master_status::{CertificateStatus, Status};
     use crate::interface::measurements::MethodName;
 
     fn text() -> String {
@@ -344,6 +385,13 @@ mod tests {
                     deaths: 3,
                     ..Totals::default()
                 },
+                certificates: [("a.test", 2e9), ("b.test", 1.9e9), ("a.test", 1.8e9)]
+                    .map(|(name, expires)| CertificateStatus {
+                        names: vec![name.to_owned(), "other.test".to_owned()],
+                        expires,
+                    })
+                    .into(),
+                response_memory: 4096,
                 ..Status::default()
             },
             ..Snapshot::default()
@@ -353,6 +401,7 @@ mod tests {
         for millis in [1, 7, 30, 60_000] {
             measurements.durations.record(Duration::from_millis(millis));
         }
+        measurements.sent.record(1000);
         encode(snapshot, ProcessUsage::default()).unwrap()
     }
 
@@ -368,8 +417,14 @@ mod tests {
             "runner_http_request_duration_seconds_bucket{le=\"+Inf\"} 4",
             "runner_http_request_duration_seconds_count 4",
             "runner_http_request_duration_seconds_sum 60.038",
+            "runner_http_response_size_bytes_bucket{le=\"256\"} 0",
+            "runner_http_response_size_bytes_bucket{le=\"1024\"} 1",
+            "runner_http_response_size_bytes_sum 1000.0",
             "runner_worker_exits_total{cause=\"died\"} 3.0",
             "runner_workers{state=\"busy\"} 0.0",
+            "runner_response_memory_bytes 4096.0",
+            "runner_tls_certificate_expiry_timestamp_seconds{name=\"a.test\"} 1800000000.0",
+            "runner_tls_certificate_expiry_timestamp_seconds{name=\"b.test\"} 1900000000.0",
             "runner_build_info{version=\"1.2\\\"3\"} 1.0",
         ] {
             assert!(

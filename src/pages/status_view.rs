@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
-use crate::interface::amounts::{short, significant, size, time};
+use crate::interface::amounts::{by_status, short, significant, size, time};
 use crate::interface::master_status::{
-    ApplicationStatus, ProgramStatus, Status, Totals, WorkerState, WorkerStatus,
+    ApplicationStatus, CertificateStatus, ProgramStatus, Status, Totals, WorkerState, WorkerStatus,
 };
 
 /// A request that has taken this many seconds is pointed out.
@@ -28,6 +28,7 @@ pub(super) struct StatusView {
     verdict: &'static str,
     about: String,
     sockets: Vec<String>,
+    certificates: Vec<String>,
     troubles: Vec<String>,
     figures: Vec<Figure>,
     /// Workers have event loops.
@@ -109,6 +110,11 @@ pub(super) fn view(status: &Status, now: f64) -> StatusView {
             time(status.uptime)
         ),
         sockets: status.sockets.clone(),
+        certificates: status
+            .certificates
+            .iter()
+            .map(|it| certificate(it, now))
+            .collect(),
         troubles,
         figures: figures(status),
         loops: status.workers.iter().any(|worker| worker.lag.is_some()),
@@ -129,6 +135,12 @@ pub(super) fn view(status: &Status, now: f64) -> StatusView {
             })
             .collect(),
     }
+}
+
+/// How long a certificate is valid.
+fn certificate(certificate: &CertificateStatus, now: f64) -> String {
+    let (names, validity) = (certificate.names.join(", "), certificate.validity(now));
+    format!("The certificate for {names} {validity}.")
 }
 
 /// Whether it is well, in a word.
@@ -167,6 +179,8 @@ fn troubles(status: &Status, now: f64) -> Vec<String> {
     }) {
         troubles.push(failure);
     }
+    let overdue = status.certificates.iter().filter(|it| it.is_overdue(now));
+    troubles.extend(overdue.map(|it| certificate(it, now)));
     let programs = status.programs.iter();
     troubles.extend(programs.filter_map(|program| {
         let why = program.down.as_ref()?;
@@ -364,6 +378,12 @@ fn totals(status: &Status, now: f64) -> Vec<String> {
         if count > 0 {
             totals.push(counted(count, one, more));
         }
+    }
+    if !status.refused.is_empty() {
+        let refused = by_status(&status.refused);
+        totals.push(format!(
+            "Refused before the application saw them: {refused}"
+        ));
     }
     let reloads = &status.reloads;
     if let Some(last) = &reloads.last {

@@ -47,6 +47,15 @@ impl Gateway {
         }
     }
 
+    /// Whether the ends of responses are measured. By uwsgi they are not.
+    pub fn set_measures(&mut self, measures: bool) {
+        match self {
+            Self::Http(options) => options.measures = measures,
+            Self::FastCgi(options) => options.measures = measures,
+            Self::Uwsgi(_) => {}
+        }
+    }
+
     /// The most open connections.
     #[must_use]
     pub fn most_connections(&self) -> usize {

@@ -57,6 +57,8 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
         },
         min_rate: configuration.integer("runner.http.min_rate"),
         compression: compression(configuration),
+        // Set where there are pages to show it.
+        measures: false,
         proxies: proxies(configuration),
         web_sockets: web_sockets(configuration),
         // Set where an address is for it: see [`crate::plan::tls`].
@@ -72,6 +74,15 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
         http2: configuration.boolean(HTTP2),
         max_streams: u32::try_from(configuration.integer("runner.http.max_streams"))
             .unwrap_or(u32::MAX),
+    }
+}
+
+/// How many bytes of all responses may be in memory.
+#[must_use]
+pub fn response_memory(configuration: &Configuration) -> usize {
+    match count(configuration, "runner.response.max_memory") {
+        0 => usize::MAX,
+        limit => limit,
     }
 }
 

@@ -73,6 +73,8 @@ pub struct Plan {
     pub pid_file_place: String,
     /// What answers.
     pub recipe: Recipe,
+    /// How many bytes of all responses may be in memory.
+    pub response_memory: usize,
     /// How long running requests have to finish at the end.
     pub patience: Duration,
     /// When it ends by itself.
@@ -111,7 +113,7 @@ impl Plan {
     pub fn new(
         scope: &Scope,
         urls: Vec<ServerUrl>,
-        gateway: Gateway,
+        mut gateway: Gateway,
         audience: Audience,
         recipe: Recipe,
         supervision: Option<&Supervision>,
@@ -141,8 +143,10 @@ impl Plan {
             }
         };
         let open = gateway_options::trusts_every_address(&scope.configuration);
+        let pages = pages::url(scope, &urls)?;
+        gateway.set_measures(pages.is_some());
         Ok(Self {
-            pages: pages::url(scope, &urls)?,
+            pages,
             urls,
             socket_rights: socket_rights(scope)?,
             identity: identity(scope)?,
@@ -150,6 +154,7 @@ impl Plan {
             audience,
             seating,
             pid_file_place: scope.place(&Origin::Property(PID_FILE.into())),
+            response_memory: gateway_options::response_memory(&scope.configuration),
             patience: scope.configuration.duration("runner.stop_timeout"),
             lifetime,
             programs,

@@ -175,6 +175,16 @@ mod tests {
         }
     }
 
+    /// What an exception page hides is the same.
+    #[test]
+    fn the_words_are_those_of_the_page_for_exceptions() {
+        let code = include_str!("../workers/python/development.py");
+        let words: Vec<&str> = code.split(|one: char| !one.is_alphabetic()).collect();
+        for word in super::SECRET.iter().chain(super::SECRET_ENDS) {
+            assert!(words.contains(word), "{word}");
+        }
+    }
+
     #[test]
     fn names_that_only_look_like_it() {
         for name in [

@@ -13,12 +13,17 @@ use crate::file_watch::{FileChanges, FileWatch, WatchedFiles};
 use crate::interface::Application;
 use crate::plan::Plan;
 use crate::plan::development::{Development, ReloadMode, configuration_files};
+use crate::supervisor::lifecycle::Trigger;
 
 /// Folders beside a module's file whose files belong to it.
 const BESIDE_MODULES: [&str; 3] = ["templates", "static", "jinja2"];
 
 /// A change that comes so soon after a reload was hardly made by a person.
 const SOON: Duration = Duration::from_secs(1);
+
+/// A reload that has taken so long is given up for a change: the code that it imports is not the latest any more, and may never
+/// end.
+const LONG: Duration = Duration::from_secs(2);
 
 /// So many reloads in a row, each for such a change, are explained in the log.
 const ROW: u32 = 5;
@@ -105,6 +110,18 @@ impl CodeReloads {
             Some(watch) => self.changed.merge(watch.changed().await),
             None => std::future::pending().await,
         }
+    }
+
+    /// What follows from a change.
+    pub fn trigger(&mut self) -> Trigger {
+        let (_, begun) = self.reload;
+        let (over, row) = self.row;
+        // An application that changes what is watched while it is imported would never be.
+        if begun > over && begun.elapsed() >= LONG && row < ROW {
+            self.row.0 = Instant::now();
+            return Trigger::Overtaken;
+        }
+        Trigger::ReloadWanted
     }
 
     /// A reload begins.

@@ -16,7 +16,8 @@ use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::server_url::ServerUrl;
 use crate::gateway::socket::tls::TlsSetup;
 use crate::gateway::uwsgi::{self, UwsgiOptions};
-use crate::interface::Application;
+use crate::interface::master_status::CertificateStatus;
+use crate::interface::{Application, Scheme};
 use crate::panics::spawn_vital;
 use crate::plan::gateway::{Endpoint, Gateway, Protocol};
 
@@ -116,6 +117,17 @@ impl GatewayTask {
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// The certificates by which it serves https, if it does.
+    #[must_use]
+    pub fn certificates(&self) -> Option<Vec<CertificateStatus>> {
+        match &self.tuning {
+            Tuning::Http(options) if self.endpoint.url.scheme == Scheme::Https => {
+                options.borrow().tls.as_ref().map(TlsSetup::certificates)
+            }
+            Tuning::Http(_) | Tuning::FastCgi(_) | Tuning::Uwsgi(_) => None,
+        }
     }
 
     /// Changes the options for new connections. Options of another protocol are ignored.

@@ -222,7 +222,7 @@ impl Master {
                     crate::log!("stopping: its time to serve, or to be idle, is over");
                     return self.told();
                 }
-                () = self.code.changed() => return Trigger::ReloadWanted,
+                () = self.code.changed() => return self.code.trigger(),
                 request = self.pages.next() => {
                     let service = self.service.as_ref();
                     // A client may have gone away.

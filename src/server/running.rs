@@ -17,8 +17,9 @@ use crate::gateway::graceful_stop::{Manner, Stop};
 use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::server_url::ServerUrl;
 use crate::interface::Application;
-use crate::interface::master_status::Status;
+use crate::interface::master_status::{CertificateStatus, Status};
 use crate::interface::measurements::Measurements;
+use crate::interface::response_memory::ResponseMemory;
 use crate::line::failure::Failure;
 use crate::log;
 use crate::plan::Plan;
@@ -179,6 +180,7 @@ impl Running {
         let connections = ConnectionLimit::default();
         connections.set(plan.gateway.most_connections());
         log::direct_access(plan.access);
+        ResponseMemory::of_process().set_limit(plan.response_memory);
         let mut gateways = Vec::new();
         let mut for_browsers = None;
         for (url, listener) in plan.urls.iter().zip(version.listeners) {
@@ -298,6 +300,7 @@ impl Running {
         }
         log::set_form(plan.line_form);
         log::direct_access(plan.access);
+        ResponseMemory::of_process().set_limit(plan.response_memory);
         self.lifetime = plan.lifetime;
         self.watched = watched;
         let patience = std::mem::replace(&mut self.patience, plan.patience);
@@ -405,9 +408,22 @@ impl Running {
     pub fn status(&self) -> Status {
         Status {
             sockets: self.shown.clone(),
+            certificates: self.certificates(),
+            response_memory: ResponseMemory::of_process().held() as u64,
             connections: self.connections.count(),
             programs: self.programs.status(),
             ..self.current.status()
+        }
+    }
+
+    /// The certificates by which it serves https.
+    fn certificates(&self) -> Vec<CertificateStatus> {
+        match &self.gate {
+            Gate::Open(gateways) => gateways
+                .iter()
+                .find_map(GatewayTask::certificates)
+                .unwrap_or_default(),
+            Gate::Closing(_) => Vec::new(),
         }
     }
 

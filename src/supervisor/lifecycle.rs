@@ -40,6 +40,8 @@ pub enum Trigger {
     Interrupted,
     /// A reload is wanted.
     ReloadWanted,
+    /// The same, and the reload that is running reads what is out of date, and takes long.
+    Overtaken,
     /// The start or the reload is over.
     Prepared(StartResult),
     /// No request or connection is left, or their time is over.
@@ -94,14 +96,19 @@ pub fn step(phase: Phase, trigger: Trigger) -> (Phase, &'static [MasterAction]) 
         (Starting { .. }, Trigger::Told(_) | Trigger::Interrupted) => {
             (Over, &[Abandon, Refuse, Leave])
         }
-        (Starting { .. }, Trigger::ReloadWanted) => (Starting { reload: true }, &[]),
+        (Starting { .. }, Trigger::ReloadWanted | Trigger::Overtaken) => {
+            (Starting { reload: true }, &[])
+        }
         (Starting { .. }, Trigger::Prepared(StartResult::Failed)) => (Over, &[Refuse, Fail]),
         (Starting { reload: false }, Trigger::Prepared(_)) => (Serving, &[Switch]),
         (Starting { reload: true }, Trigger::Prepared(_)) => {
             (Reloading { again: false }, &[Switch, Prepare])
         }
 
-        (Serving, Trigger::ReloadWanted) => (Reloading { again: false }, &[Prepare]),
+        (Serving, Trigger::ReloadWanted | Trigger::Overtaken) => {
+            (Reloading { again: false }, &[Prepare])
+        }
+        (Reloading { .. }, Trigger::Overtaken) => (Reloading { again: false }, &[Abandon, Prepare]),
         (Reloading { .. }, Trigger::ReloadWanted) => (Reloading { again: true }, &[]),
         (Reloading { again: false }, Trigger::Prepared(StartResult::Ready)) => {
             (Serving, &[Switch, Answer])
@@ -128,7 +135,7 @@ pub fn step(phase: Phase, trigger: Trigger) -> (Phase, &'static [MasterAction]) 
         }
 
         (Ending(_), Trigger::Interrupted) => (Over, &[MasterAction::Drop]),
-        (Ending(end), Trigger::ReloadWanted) => (Ending(end), &[Refuse]),
+        (Ending(end), Trigger::ReloadWanted | Trigger::Overtaken) => (Ending(end), &[Refuse]),
         (Ending(Shutdown::Retire), Trigger::Told(Shutdown::Stop)) => {
             (Ending(Shutdown::Stop), &[MasterAction::End(Shutdown::Stop)])
         }
@@ -167,7 +174,7 @@ mod tests {
     #[test]
     fn lives() {
         use MasterAction::{Abandon, Answer, Fail, Leave, Prepare, Refuse, Switch};
-        use Trigger::{Finished, Interrupted, ReloadWanted};
+        use Trigger::{Finished, Interrupted, Overtaken, ReloadWanted};
         let stop = MasterAction::End(Shutdown::Stop);
         let retire = MasterAction::End(Shutdown::Retire);
         let cases: &[(&[Trigger], &[MasterAction])] = &[
@@ -186,6 +193,10 @@ mod tests {
                 &[Switch, Prepare, Switch, Answer],
             ),
             (&[READY, ReloadWanted, FAILED], &[Switch, Prepare, Answer]),
+            (
+                &[READY, ReloadWanted, ReloadWanted, Overtaken, READY],
+                &[Switch, Prepare, Abandon, Prepare, Switch, Answer],
+            ),
             // The second may be wanted because of files that the first had read already.
             (
                 &[

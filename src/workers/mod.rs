@@ -26,7 +26,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::interface::master_status::Status;
 use crate::interface::measurements::Measurements;
-use crate::interface::{Depot, Request, Response};
+use crate::interface::{Depot, Request, Response, ResponseBody};
 use crate::panics;
 use crate::workers::client_notes::ClientNotes;
 use crate::workers::event::WorkerEvent;
@@ -145,8 +145,11 @@ impl Workers {
         async move {
             // A request is dropped without an answer if its worker broke the protocol.
             let lost = |_| Response::plain(StatusCode::BAD_GATEWAY);
-            let response = answer.await.unwrap_or_else(lost);
-            unwanted.disarm();
+            let mut response = answer.await.unwrap_or_else(lost);
+            if let (Some(hub), ResponseBody::Bytes(body)) = (unwanted.disarm(), &mut response.body)
+            {
+                response.body = ResponseBody::stored(&hub.depot, std::mem::take(body));
+            }
             response
         }
     }
@@ -187,8 +190,10 @@ impl Workers {
     /// What was measured of the requests here.
     #[must_use]
     pub fn measurements(&self) -> Measurements {
+        let pool = lock(&self.hub.pool);
         Measurements {
-            queue_waits: lock(&self.hub.pool).queue.waits().clone(),
+            queue_waits: pool.queue.waits().clone(),
+            services: pool.service.all().clone(),
             ..Measurements::default()
         }
     }
@@ -212,8 +217,8 @@ impl Workers {
 struct CancelOnDrop(Option<Arc<Hub>>);
 
 impl CancelOnDrop {
-    fn disarm(mut self) {
-        self.0 = None;
+    fn disarm(mut self) -> Option<Arc<Hub>> {
+        self.0.take()
     }
 }
 

@@ -1,11 +1,12 @@
 //! A request on its way to a worker, and the promise of its answer.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use crate::interface::body_file::BodyFile;
-use crate::interface::{About, Errors, Request, RequestBody, Response};
+use crate::interface::{About, Errors, Request, RequestBody, RequestTimes, Response};
 use crate::log;
 use crate::protocol::worker::frame::RequestFrame;
 
@@ -24,6 +25,8 @@ pub(crate) struct PendingRequest {
     pub(crate) offers_web_socket: bool,
     /// Its method and target, for the log.
     pub(crate) about: About,
+    /// Where its times are noted, if they are to be seen.
+    times: Option<Arc<RequestTimes>>,
     /// Since when it has been running, if the log has reported it as slow (`runner.request.slow`).
     pub(crate) slow_since: Option<Instant>,
     progress: Progress,
@@ -38,6 +41,23 @@ enum Progress {
     Answered,
     /// The client was given a status of runner's own.
     Refused,
+}
+
+/// What became of requests whose worker is gone.
+#[derive(Debug, Default)]
+pub(crate) struct Losses {
+    /// In words.
+    pub(crate) texts: Vec<String>,
+    /// The first of them.
+    pub(crate) first: Option<About>,
+}
+
+impl Losses {
+    /// Adds what became of a request.
+    pub(crate) fn add(&mut self, about: &About, text: String) {
+        self.first.get_or_insert_with(|| about.clone());
+        self.texts.push(text);
+    }
 }
 
 impl PendingRequest {
@@ -67,10 +87,19 @@ impl PendingRequest {
             entered: Instant::now(),
             offers_web_socket: request.offers_web_socket,
             about,
+            times: request.times,
             slow_since: None,
             progress: Progress::Waiting(reply),
         };
         (pending, answer)
+    }
+
+    /// Notes how long its worker was at it, up to now, and so how long it had waited for that.
+    pub(crate) fn note_service(&self, service: Duration, now: Instant) {
+        if let Some(times) = &self.times {
+            let all = now.saturating_duration_since(self.entered);
+            times.set(all.saturating_sub(service), service);
+        }
     }
 
     /// Frees what is needed only until a worker has begun it.

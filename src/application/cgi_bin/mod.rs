@@ -251,6 +251,7 @@ impl RedirectedRequest {
             variables: self.variables.clone(),
             errors: self.errors.clone(),
             ids: self.ids.clone(),
+            times: None,
             offers_web_socket: false,
         })
     }

@@ -135,6 +135,7 @@ fn redirected(request: &Request, mount: &[u8], to: Bytes) -> Option<Request> {
         variables: request.variables.clone(),
         errors: request.errors.clone(),
         ids: request.ids.clone(),
+        times: None,
         offers_web_socket: false,
     })
 }

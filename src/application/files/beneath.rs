@@ -1,6 +1,5 @@
 //! Opens files below a folder, and none outside it, whatever links and names lead to.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -163,27 +162,6 @@ pub(in crate::application) fn is_absent(error: Errno) -> bool {
         error,
         Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::NXIO | Errno::NODEV
     )
-}
-
-/// Bytes of a file from its start on, if all of them are there without waiting for a disk.
-pub(in crate::application) fn read_at_once(
-    file: &impl std::os::fd::AsFd,
-    length: usize,
-) -> Option<Vec<u8>> {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        use rustix::io::{ReadWriteFlags, preadv2};
-
-        let mut bytes = vec![0; length];
-        let mut parts = [io::IoSliceMut::new(&mut bytes)];
-        let read = preadv2(file, &mut parts, 0, ReadWriteFlags::NOWAIT);
-        (read == Ok(length)).then_some(bytes)
-    }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    {
-        let _ = (file, length);
-        None
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,19 @@
 //! The response with a file, or a part of it, or that the client has it already.
 
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-use crate::application::files::beneath::read_at_once;
 use crate::application::files::byte_range::Portion;
 use crate::application::files::file_type;
 use crate::application::files::open_file::OpenFile;
 use crate::application::files::validators::{Precondition, Validators};
-use crate::interface::body_file::BodyFile;
-use crate::interface::{Request, Response, ResponseBody};
+use crate::interface::body_file::{BodyFile, FileSubject, read_cached};
+use crate::interface::{Request, RequestIds, Response, ResponseBody};
+use crate::log::LogSubject;
 use crate::protocol::content_coding::ContentCoding;
 
 /// Files up to this size in bytes are sent from memory: a thread for each piece costs more than the copy.
@@ -81,7 +84,11 @@ pub(in crate::application) async fn of(
     }
     let small = match open.length <= SMALL && request.method == http::Method::GET {
         // At most 64 KiB, which every usize holds.
-        true => read_at_once(&open.file, open.length as usize),
+        true => {
+            let length = open.length as usize;
+            let read = read_cached(&open.file, 0, length);
+            read.filter(|text| text.len() == length)
+        }
         false => None,
     };
     let body = match small {
@@ -91,7 +98,15 @@ pub(in crate::application) async fn of(
             ResponseBody::Bytes(text.into())
         }
         None => ResponseBody::File {
-            file: BodyFile::of_application(open.file),
+            file: BodyFile::about(
+                open.file,
+                SentFile {
+                    method: request.method.clone(),
+                    target: request.target.clone(),
+                    ids: request.ids.clone(),
+                    path: path.to_owned(),
+                },
+            ),
             offset: bytes.start,
             length,
         },
@@ -104,11 +119,43 @@ pub(in crate::application) async fn of(
     }
 }
 
+/// A file, and the request for it.
+#[derive(Debug)]
+struct SentFile {
+    method: Method,
+    target: Bytes,
+    ids: Option<Arc<RequestIds>>,
+    path: PathBuf,
+}
+
+impl fmt::Display for SentFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = String::from_utf8_lossy(&self.target);
+        write!(
+            formatter,
+            "`{}` for {} {}",
+            self.path.display(),
+            self.method,
+            target.escape_debug()
+        )?;
+        match &self.ids {
+            Some(ids) => write!(formatter, " ({ids})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FileSubject for SentFile {
+    fn log_subject(&self) -> LogSubject<'_> {
+        RequestIds::subject_of(self.ids.as_deref())
+    }
+}
+
 fn empty(status: StatusCode, headers: HeaderMap) -> Response {
     Response {
         status,
         reason: None,
         headers,
-        body: ResponseBody::Bytes(bytes::Bytes::new()),
+        body: ResponseBody::Bytes(Bytes::new()),
     }
 }

@@ -29,7 +29,7 @@ use crate::application::files::wanted_path::WantedPath;
 use crate::application::own_page::prefers_html;
 use crate::application::routes::slash_redirect::with_slash;
 use crate::interface::body_file::on_disk;
-use crate::interface::{Application, Pending, Request, Response};
+use crate::interface::{Application, Pending, Request, RequestIds, Response};
 use crate::log::LogKind;
 use crate::protocol::content_coding::{self, ContentCoding};
 
@@ -231,9 +231,12 @@ impl Files {
             Errno::MFILE | Errno::NFILE => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         };
+        let ids = request.ids.as_deref();
+        let named = ids.map_or_else(String::new, |ids| format!(" ({ids})"));
         crate::log_of!(
             LogKind::NotReadable,
-            "{} for {}: `{}` below `{}`: {reason}",
+            about = RequestIds::subject_of(ids),
+            "{} for {}{named}: `{}` below `{}`: {reason}",
             status.as_u16(),
             request.method,
             String::from_utf8_lossy(&request.path_info),

@@ -103,7 +103,7 @@ fn named(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
                 || file.split('/').any(|part| part == ".."))
         {
             let message = format!("{} is no file below the folder", quoted(&file));
-            return Err(arguments.wrong(message, None));
+            return Err(arguments.wrong_value(name, &file, (message, None)));
         }
     }
     let options = FilesOptions {
@@ -124,17 +124,18 @@ fn named(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
     Ok(BuiltIn::Files(options, fallback))
 }
 
-/// The application behind the files. Its name was written where that of the folder was.
+/// The application behind the files. Its name was written as the value of an option, or where that of the folder was.
 fn fallback(
     scope: &Scope,
     arguments: &Arguments,
     folder: &Word,
     name: String,
 ) -> Result<ApplicationName, Failure> {
+    let given = arguments.value("fallback", &name).unwrap_or(folder);
     let word = Word {
         exact: name.clone().into(),
+        origin: given.origin.clone(),
         text: name,
-        origin: folder.origin.clone(),
     };
     let line = Line {
         words: vec![word],
@@ -157,7 +158,7 @@ fn cache_rule(arguments: &Arguments, rule: &str) -> Result<CacheRule, Failure> {
         _ => {
             let message = format!("{} is no rule for `Cache-Control`", quoted(rule));
             let hint = "write a pattern, `=` and a value: `*.css=max-age=3600`";
-            Err(arguments.wrong(message, Some(hint.to_owned())))
+            Err(arguments.wrong_value("cache", rule, (message, Some(hint.to_owned()))))
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use crate::commands::text_table::aligned;
-use crate::interface::amounts::{short, significant, size, time};
+use crate::interface::amounts::{by_status, short, significant, size, time};
 use crate::interface::master_status::{
-    ApplicationStatus, BackOff, ConnectionCounts, CurrentRequest, LastMinute, ProgramStatus,
-    RecentFailure, Status, Totals, WorkerState, WorkerStatus,
+    ApplicationStatus, BackOff, CertificateStatus, ConnectionCounts, CurrentRequest, LastMinute,
+    ProgramStatus, RecentFailure, Status, Totals, WorkerState, WorkerStatus,
 };
 
 /// The most failures that are shown.
@@ -53,6 +53,8 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     )];
     let sockets = status.sockets.iter();
     lines.extend(sockets.map(|socket| format!("  {}", plain(socket))));
+    let certificates = status.certificates.iter();
+    lines.extend(certificates.map(|certificate| validity(certificate, now)));
     lines.extend([String::new(), crowd(status)]);
     let ConnectionCounts { open, idle, most } = status.connections;
     if most > 0 {
@@ -90,7 +92,13 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     // A server that listens nowhere gets no requests.
     let traffic = (!status.sockets.is_empty()).then_some(traffic);
     let totals = [totals(&status.totals)];
-    section("", traffic.into_iter().chain(totals).collect());
+    let refused = (!status.refused.is_empty()).then(|| by_status(&status.refused));
+    let refused =
+        refused.map(|counts| format!("refused before the application saw them: {counts}"));
+    section(
+        "",
+        traffic.into_iter().chain(totals).chain(refused).collect(),
+    );
     let failures = status.failures.iter().rev().take(FAILURES);
     section(
         "last failures",
@@ -127,6 +135,13 @@ fn one_of_several(application: &ApplicationStatus, status: &Status, now: f64) ->
     lines.extend(table(&own.workers));
     lines.push(totals(&application.totals));
     lines
+}
+
+/// How long a certificate is valid.
+fn validity(certificate: &CertificateStatus, now: f64) -> String {
+    let names = plain(&certificate.names.join(", "));
+    let validity = certificate.validity(now);
+    format!("  the certificate for {names} {validity}")
 }
 
 /// The workers by state, and the requests that wait for one.

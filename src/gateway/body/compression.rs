@@ -5,7 +5,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::thread::available_parallelism;
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use crate::gateway::body::held_pieces::HeldPieces;
 use crate::gateway::body::response_body::{Body, known_length, log_misfit};
 use crate::interface::{ResponseBody, Truncated};
 use crate::protocol::content_coding::{Compressor, ContentCoding, preferred};
@@ -182,7 +183,8 @@ impl EncodedBody {
             Some(compressor) => Self::Compressed(Box::new(CompressedBody {
                 source: body,
                 stage: CompressionStage::Ready(compressor),
-                held: 0,
+                pending: 0,
+                made: HeldPieces::default(),
             })),
         }
     }
@@ -212,7 +214,9 @@ pub(crate) struct CompressedBody {
     source: Body,
     stage: CompressionStage,
     /// How many bytes of the source may not have been given on.
-    held: usize,
+    pending: usize,
+    /// What was given on and is not sent.
+    made: HeldPieces,
 }
 
 enum CompressionStage {
@@ -255,6 +259,7 @@ impl CompressedBody {
     /// The next piece, never empty; `None` at the end. When the source is waited for, all that it has given so far is given
     /// on: a client sees each part of a stream as soon as it is there.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Truncated>>> {
+        ready!(self.made.poll_room(context));
         loop {
             let stepped = match std::mem::replace(&mut self.stage, CompressionStage::Ended) {
                 CompressionStage::Ended => return Poll::Ready(None),
@@ -274,19 +279,19 @@ impl CompressedBody {
                             return Poll::Ready(Some(Err(Truncated)));
                         }
                         Poll::Ready(None) => CompressionStep::Finish,
-                        Poll::Pending if self.held > 0 => CompressionStep::Flush,
+                        Poll::Pending if self.pending > 0 => CompressionStep::Flush,
                         Poll::Pending => {
                             self.stage = CompressionStage::Ready(compressor);
                             return Poll::Pending;
                         }
                     };
-                    // What is held is compressed by a later step.
-                    let work = self.held;
-                    self.held = match &step {
-                        CompressionStep::Add(piece) => self.held.saturating_add(piece.len()),
+                    // What is pending is compressed by a later step.
+                    let work = self.pending;
+                    self.pending = match &step {
+                        CompressionStep::Add(piece) => self.pending.saturating_add(piece.len()),
                         CompressionStep::Flush | CompressionStep::Finish => 0,
                     };
-                    if work.max(self.held) > SMALL {
+                    if work.max(self.pending) > SMALL {
                         self.stage = CompressionStage::Working(step.take_elsewhere(compressor));
                         continue;
                     }
@@ -298,7 +303,7 @@ impl CompressedBody {
                     self.stage =
                         compressor.map_or(CompressionStage::Ended, CompressionStage::Ready);
                     if !made.is_empty() {
-                        return Poll::Ready(Some(Ok(made)));
+                        return Poll::Ready(Some(Ok(self.made.hold(made))));
                     }
                 }
                 Err(error) => {

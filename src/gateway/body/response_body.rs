@@ -8,7 +8,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
+use crate::gateway::body::held_pieces::HeldPieces;
 use crate::interface::body_file::BodyFile;
+use crate::interface::response_memory::LEAST;
 use crate::interface::{Blocks, ResponseBody, Truncated};
 use crate::log::LogKind;
 
@@ -62,11 +64,16 @@ pub(super) fn log_misfit(what: impl std::fmt::Display) {
     crate::log_of!(LogKind::InvalidAnswer, "{what}");
 }
 
+/// No body has this length.
+const UNKNOWN: u64 = u64::MAX;
+
 /// What is still to be sent of a body.
 pub(crate) struct Body {
     pieces: PieceSource,
-    /// In bytes, where that is known.
-    left: Option<u64>,
+    /// Those that were given out and are not sent.
+    held: HeldPieces,
+    /// In bytes; [`UNKNOWN`] where that is not known. A body is in the future of each request, and so is an `Option`.
+    left: u64,
     /// The log has a line about a wrong length already.
     logged: bool,
 }
@@ -114,14 +121,15 @@ impl Body {
         };
         Self {
             pieces,
-            left: announced.or(known),
+            held: HeldPieces::default(),
+            left: announced.or(known).unwrap_or(UNKNOWN),
             logged: known.is_some(),
         }
     }
 
     /// The number of bytes still to come, where it is known.
     pub(crate) fn left(&self) -> Option<u64> {
-        self.left
+        (self.left != UNKNOWN).then_some(self.left)
     }
 
     /// The next piece, never empty; `None` at the end.
@@ -129,20 +137,27 @@ impl Body {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Truncated>>> {
+        ready!(self.held.poll_room(context));
+        let share = self.held.share();
         loop {
-            let is_whole = match ready!(self.pieces.poll_next(context)) {
+            let is_whole = match ready!(self.pieces.poll_next(context, share)) {
                 Some(Ok(piece)) => {
                     let piece = self.cut(piece);
                     if piece.is_empty() {
                         continue;
                     }
-                    return Poll::Ready(Some(Ok(piece)));
+                    // A short response is all there is of it.
+                    let is_counted = piece.len() >= LEAST || self.left != 0;
+                    return Poll::Ready(Some(Ok(match is_counted {
+                        true => self.held.hold(piece),
+                        false => piece,
+                    })));
                 }
                 None if matches!(self.pieces, PieceSource::Ended) => return Poll::Ready(None),
-                None => self.left.is_none_or(|left| left == 0),
+                None => matches!(self.left, 0 | UNKNOWN),
                 Some(Err(Truncated)) => {
                     self.logged = true;
-                    self.left == Some(0)
+                    self.left == 0
                 }
             };
             if !is_whole {
@@ -155,13 +170,13 @@ impl Body {
 
     /// The part of a piece that does not exceed the announced length.
     fn cut(&mut self, mut piece: Bytes) -> Bytes {
-        if let Some(left) = self.left {
+        if let Some(left) = self.left() {
             if piece.len() as u64 > left {
                 self.log_once("the application gave more bytes than it announced");
                 // Smaller than the length of a piece, which is a usize.
                 piece.truncate(left as usize);
             }
-            self.left = Some(left - piece.len() as u64);
+            self.left = left - piece.len() as u64;
         }
         piece
     }
@@ -174,8 +189,13 @@ impl Body {
 }
 
 impl PieceSource {
-    /// The next piece as it comes; `None` at the end, whatever was announced.
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Truncated>>> {
+    /// The next piece as it comes; `None` at the end, whatever was announced. What is read from a file is no more than
+    /// `share` bytes.
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+        share: usize,
+    ) -> Poll<Option<Result<Bytes, Truncated>>> {
         match self {
             Self::Ended | Self::File { left: 0, .. } => Poll::Ready(None),
             Self::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
@@ -187,7 +207,8 @@ impl PieceSource {
                 left,
                 reading,
             } => {
-                let read = reading.get_or_insert_with(|| Box::pin(file.read(*offset, *left)));
+                let most = (*left).min(share as u64);
+                let read = reading.get_or_insert_with(|| Box::pin(file.read(*offset, most)));
                 let piece = ready!(read.as_mut().poll(context));
                 *reading = None;
                 if let Ok(piece) = &piece {
@@ -195,9 +216,16 @@ impl PieceSource {
                     *left -= piece.len() as u64;
                 }
                 Poll::Ready(Some(piece.map_err(|error| {
-                    log_misfit(format_args!(
-                        "cannot read a file that the application wants to be sent: {error}"
-                    ));
+                    match file.subject() {
+                        Some(subject) => crate::log_of!(
+                            LogKind::NotReadable,
+                            about = subject.log_subject(),
+                            "cannot send {subject} to its end: {error}"
+                        ),
+                        None => log_misfit(format_args!(
+                            "cannot read a file that the application wants to be sent: {error}"
+                        )),
+                    }
                     Truncated
                 })))
             }
@@ -208,7 +236,7 @@ impl PieceSource {
 impl Drop for Body {
     fn drop(&mut self) {
         // All that was announced is sent, but the application may still be running code behind its last block.
-        if self.left == Some(0)
+        if self.left == 0
             && let PieceSource::Stream(blocks) =
                 std::mem::replace(&mut self.pieces, PieceSource::Ended)
         {

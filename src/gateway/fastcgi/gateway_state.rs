@@ -28,6 +28,8 @@ pub struct FastCgiOptions {
     pub web_servers: Option<Vec<IpAddr>>,
     /// Whether each request has an id.
     pub request_id: bool,
+    /// Whether the application is told of the end of each response, for metrics.
+    pub measures: bool,
     /// Where request bodies are kept, and the largest one that is accepted (413).
     pub spool: Arc<SpoolOptions>,
 }
@@ -42,6 +44,7 @@ impl Default for FastCgiOptions {
             write_timeout: Duration::from_secs(60),
             web_servers: None,
             request_id: false,
+            measures: false,
             spool: Arc::default(),
         }
     }

@@ -27,6 +27,7 @@ use crate::gateway::request_ids;
 use crate::gateway::slow_client::{Pace, PacedStream};
 use crate::gateway::socket::connection_handover::HandoverSender;
 use crate::gateway::socket::stream::Stream;
+use crate::interface::measurements::EndedRequest;
 use crate::interface::{Errors, Request, Response};
 use crate::log::LogKind;
 use crate::protocol::cgi::response_head::HeadForm;
@@ -314,8 +315,14 @@ impl<'a> Conversation<'a> {
     fn start(&mut self, id: u16, request: Request, reports: Receiver<Bytes>) {
         let application = Arc::clone(&self.gateway.application);
         let outbox = Arc::clone(&self.outbox);
+        let began = self.gateway.options.measures.then(Instant::now);
         let answer = self.answers.spawn(async move {
-            let end = respond(application, request, reports, id, &outbox).await;
+            let responding = respond(Arc::clone(&application), request, reports, id, &outbox);
+            let (end, sent) = responding.await;
+            if let Some(began) = began {
+                let took = began.elapsed();
+                application.note_ended(EndedRequest { took, sent });
+            }
             (id, end)
         });
         self.running.insert(id, answer);

@@ -44,14 +44,16 @@ impl Reports<'_> {
     }
 }
 
-/// Has the application answer a request and sends the answer, all but the `FCGI_END_REQUEST`.
+/// Has the application answer a request and sends the answer, all but the `FCGI_END_REQUEST`. Returns also how many bytes of
+/// its body were sent.
 pub(super) async fn respond(
     application: Arc<dyn Application>,
     request: Request,
     reports: Receiver<Bytes>,
     id: u16,
     outbox: &Outbox,
-) -> AnswerEnd {
+) -> (AnswerEnd, u64) {
+    let mut sent = 0;
     let mut reports = Reports {
         texts: reports,
         id,
@@ -77,7 +79,10 @@ pub(super) async fn respond(
         tokio::select! {
             biased;
             piece = response.next() => match piece {
-                Some(Ok(piece)) => outbox.send(RecordKind::Stdout, id, piece).await,
+                Some(Ok(piece)) => {
+                    sent += piece.len() as u64;
+                    outbox.send(RecordKind::Stdout, id, piece).await;
+                }
                 Some(Err(_)) => break AnswerEnd::Truncated,
                 None => break AnswerEnd::Whole,
             },
@@ -95,5 +100,5 @@ pub(super) async fn respond(
             }
         });
     }
-    end
+    (end, sent)
 }

@@ -39,7 +39,9 @@ use crate::gateway::refusal::Refusal;
 use crate::gateway::request_ids;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::interface::measurements::{MethodName, RefusedRequest};
-use crate::interface::{Errors, Pending, Request, RequestBody, RequestIds, Response, Scheme};
+use crate::interface::{
+    Errors, Pending, Request, RequestBody, RequestIds, RequestTimes, Response, Scheme,
+};
 use crate::log::LogKind;
 use crate::panics::{Caught, Panicked, caught, caught_call};
 
@@ -282,6 +284,7 @@ pub(super) fn begin<B: ReceivedBody>(
         let ids = request_ids::assign(request.headers_mut(), state.is_from_proxy);
         exchange.ids = Some(ids);
     }
+    let mut times = None;
     let original = OriginalRequest::read(state, request.headers_mut());
     if let Some(Hidden::Refused(refusal, None)) = &hidden {
         log_unread(state, refusal.status);
@@ -290,16 +293,20 @@ pub(super) fn begin<B: ReceivedBody>(
         let connection = connection.unwrap_or(&state.connection);
         let mut line = LogLine::new(options, connection, &request, hidden.as_ref());
         line.ids.clone_from(&exchange.ids);
+        times.clone_from(&line.times);
         exchange.log_line = Some(Box::new(line));
     }
     // Where no WebSocket follows, the end does.
     exchange.close = is_upgrade;
     let offer = is_upgrade.then_some(&mut exchange.offer);
-    let ids = exchange.ids.clone();
+    let marks = RequestMarks {
+        ids: exchange.ids.clone(),
+        times,
+    };
     let checked = original.and_then(|original| check(request, hidden, original));
     let answering = checked.and_then(|(head, body)| {
         exchange.is_encrypted = head.1.connection.scheme == Scheme::Https;
-        pass_on(state, head, body, offer, ids)
+        pass_on(state, head, body, offer, marks)
     });
     Begun {
         exchange,
@@ -319,12 +326,25 @@ fn check<B: Body>(
     Ok(((head, mount), body))
 }
 
+/// What the log has of a request.
+struct RequestMarks {
+    ids: Option<Arc<RequestIds>>,
+    times: Option<Arc<RequestTimes>>,
+}
+
+impl RequestMarks {
+    fn put(self, request: &mut Request) {
+        request.ids = self.ids;
+        request.times = self.times;
+    }
+}
+
 fn pass_on<B: ReceivedBody>(
     state: &Arc<ConnectionState>,
     head: (CheckedHead, Mount),
     body: B,
     offer: Option<&mut Option<Box<OfferedWebSocket>>>,
-    ids: Option<Arc<RequestIds>>,
+    marks: RequestMarks,
 ) -> Result<Answering, Refusal> {
     let own = acme_challenge::answer(state, &head.0);
     if let Some(response) = own.or_else(|| redirect(state, &head.0, &head.1)) {
@@ -336,7 +356,7 @@ fn pass_on<B: ReceivedBody>(
     let application = Arc::clone(&state.gateway.application);
     if body.is_end_stream() {
         let mut request = whole(state, head, RequestBody::Empty)?;
-        request.ids = ids;
+        marks.put(&mut request);
         if let Some(offer) = offer {
             let compression = state.gateway.options.web_sockets.compression;
             *offer = acceptance::offered(&request, compression, state.is_ending())?;
@@ -348,7 +368,7 @@ fn pass_on<B: ReceivedBody>(
     Ok(Answering::Receiving(Box::pin(async move {
         let body = upload::receive(body, &state).await?;
         let mut request = whole(&state, head, body)?;
-        request.ids = ids;
+        marks.put(&mut request);
         Ok(application.respond(request).await)
     })))
 }
@@ -424,6 +444,7 @@ fn whole(
         variables: Vec::new(),
         errors: Errors::Log,
         ids: None,
+        times: None,
         offers_web_socket: false,
     })
 }

@@ -17,7 +17,7 @@ use crate::interface::{Application, Connection, Scheme, TlsConnection};
 use crate::log::LogKind;
 use crate::protocol::proxy::proxy_head::{ProxiedAddresses, ProxyHead};
 
-/// What all connections of a gateway share.
+/// What all connections of a gateway share that were accepted under the same options.
 #[derive(Clone)]
 pub(super) struct GatewayState {
     pub application: Arc<dyn Application>,
@@ -27,6 +27,7 @@ pub(super) struct GatewayState {
     pub handshakes: Option<Arc<Handshakes>>,
     pub host: Option<Host>,
     pub port: Option<String>,
+    /// Ends the connections of this generation.
     pub stop: Stop,
 }
 

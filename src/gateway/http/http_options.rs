@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::gateway::body::spool::SpoolOptions;
+use crate::gateway::graceful_stop::Manner;
 use crate::gateway::http::access_log::AccessLogOptions;
 use crate::gateway::http::https_only::https_options::HttpsOnly;
 use crate::gateway::http::shadow_parser::head_limits::HeadLimits;
 use crate::gateway::socket::stream::Peer;
 use crate::gateway::socket::tls::TlsSetup;
 use crate::gateway::socket::tls::tls_handshake::HandshakeLimits;
+use crate::interface::Scheme;
 use crate::protocol::content_coding::ContentCoding;
 use crate::protocol::proxy::forwarded::{ForwardedField, ProxyTrust};
 use crate::protocol::proxy::trusted_proxies::TrustedProxies;
@@ -43,6 +45,8 @@ pub struct HttpOptions {
     pub connections: usize,
     /// The codings that responses may be compressed by, the preferred one first; none to leave all of them as they are.
     pub compression: Vec<ContentCoding>,
+    /// Whether the application is told of the end of each response, for metrics.
+    pub measures: bool,
     /// The proxies in front.
     pub proxies: ProxyOptions,
     /// The most open connections of one client address (503).
@@ -61,8 +65,24 @@ pub struct HttpOptions {
     pub max_streams: u32,
 }
 
+impl HttpOptions {
+    /// How connections end that were accepted under these options, where others hold from now on: those of clients that would
+    /// not be accepted in the same way, or not be spoken to. `None` if they may go on.
+    pub(super) fn ending(&self, new: &Self, scheme: Scheme) -> Option<Manner> {
+        let accepts_the_same = match (&self.tls, &new.tls) {
+            (Some(old), Some(new)) => scheme == Scheme::Http || old.accepts_the_same(new),
+            _ => true,
+        };
+        if !accepts_the_same {
+            return Some(Manner::Drain);
+        }
+        let is_same = self.proxies == new.proxies && (new.http2 || !self.http2);
+        (!is_same).then_some(Manner::Retire)
+    }
+}
+
 /// What is believed of proxies.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProxyOptions {
     /// The trusted proxies, and the fields that they set; `None` if the application decides what it believes.
     pub(super) trust: Option<Arc<ProxyTrust>>,
@@ -130,6 +150,7 @@ impl Default for HttpOptions {
             min_rate: 500,
             connections: 10_000,
             compression: Vec::new(),
+            measures: false,
             proxies: ProxyOptions::default(),
             connections_per_address: usize::MAX,
             web_sockets: WebSocketOptions::default(),

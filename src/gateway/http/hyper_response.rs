@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
@@ -23,7 +23,7 @@ use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::websocket::acceptance::{self, AcceptedWebSocket, OfferedWebSocket};
 use crate::gateway::request_ids;
-use crate::interface::measurements::MethodName;
+use crate::interface::measurements::{EndedRequest, MethodName};
 use crate::interface::{RequestIds, Response, ResponseBody, Scheme, Truncated, WebSocket};
 use crate::log::LogKind;
 use crate::protocol::content_coding::ContentCoding;
@@ -46,6 +46,14 @@ pub(super) struct Exchange {
     pub ids: Option<Arc<RequestIds>>,
     /// The line in the access log.
     pub log_line: Option<Box<LogLine>>,
+    /// What is measured of it, if anything is.
+    measured: Option<Box<MeasuredExchange>>,
+}
+
+/// When an exchange began, and how much of the response's body was sent, in bytes.
+struct MeasuredExchange {
+    began: Instant,
+    sent: u64,
 }
 
 impl Exchange {
@@ -61,6 +69,22 @@ impl Exchange {
             coding: compression::negotiated(request.headers(), &state.gateway.options.compression),
             ids: None,
             log_line: None,
+            measured: state.gateway.options.measures.then(|| {
+                Box::new(MeasuredExchange {
+                    began: Instant::now(),
+                    sent: 0,
+                })
+            }),
+        }
+    }
+
+    /// So many bytes of the response's body are given to the connection.
+    fn note_sent(&mut self, bytes: u64) {
+        if let Some(line) = &mut self.log_line {
+            line.bytes += bytes;
+        }
+        if let Some(measured) = &mut self.measured {
+            measured.sent += bytes;
         }
     }
 
@@ -74,6 +98,12 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         // The client is waited for again, for its next request.
         self.state.permit.set_waiting();
+        if let Some(measured) = &self.measured {
+            self.state.gateway.application.note_ended(EndedRequest {
+                took: measured.began.elapsed(),
+                sent: measured.sent,
+            });
+        }
     }
 }
 
@@ -228,11 +258,14 @@ fn accept(
         _ => StatusCode::SWITCHING_PROTOCOLS,
     };
     if let Some(line) = &mut exchange.log_line {
-        line.answer(status);
+        // The log has one status for a WebSocket, whatever the version.
+        line.answer(StatusCode::SWITCHING_PROTOCOLS);
     }
     let state = Arc::clone(&exchange.state);
     let max_message = state.gateway.options.web_sockets.max_message;
     let log_line = exchange.log_line.take();
+    // A WebSocket is no response that ends.
+    exchange.measured = None;
     let accepted = AcceptedWebSocket::new(socket, offered, max_message, log_line);
     // The client would be taken for one that is waited for, if the exchange ended later.
     drop(exchange);
@@ -321,10 +354,8 @@ impl Body for ReplyBody {
         }
         match ready!(this.body.poll_next(context)) {
             Some(Ok(part)) => {
-                if let Some(exchange) = &mut this.exchange
-                    && let Some(line) = &mut exchange.log_line
-                {
-                    line.bytes += part.len() as u64;
+                if let Some(exchange) = &mut this.exchange {
+                    exchange.note_sent(part.len() as u64);
                 }
                 Poll::Ready(Some(Ok(Frame::data(part))))
             }

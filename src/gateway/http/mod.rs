@@ -11,12 +11,12 @@
 //! handlers, which would box each request's future and body, are not used.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::gateway::graceful_stop::Stop;
+use crate::gateway::graceful_stop::{Manner, Stop};
 use crate::gateway::http::connection_state::{ConnectionState, GatewayState};
 use crate::gateway::http::proxies::announced_connection;
 use crate::gateway::socket::listener::Listener;
@@ -54,7 +54,8 @@ mod websocket;
 /// [`Manner`](crate::gateway::graceful_stop::Manner) says. Returns when no connection is left. Dropping the future breaks
 /// off what is under way.
 ///
-/// New options hold for new connections.
+/// New options hold for new connections. Present ones keep theirs, and end after their present requests where they were
+/// accepted under terms that hold no longer: each belongs to a generation of the gateway, whose connections end together.
 pub async fn serve(
     mut listener: Listener,
     application: Arc<dyn Application>,
@@ -75,8 +76,10 @@ pub async fn serve(
         options: options.borrow_and_update().clone(),
         host: listener.host().cloned(),
         port: listener.port().map(|port| port.to_string()),
-        stop: stop.clone(),
+        stop: Stop::new(),
     });
+    // The generations before, whose connections are to end.
+    let mut outdated: Vec<Weak<GatewayState>> = Vec::new();
     // HTTP tells clients that a connection will be closed, so that none need be handed over.
     drop(listener.take_handed_over());
     let limit = listener.connection_limit();
@@ -116,21 +119,43 @@ pub async fn serve(
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
             // An error means that the options will not change any more.
             Ok(()) = options.changed() => {
-                gateway = Arc::new(GatewayState {
+                let mut next = GatewayState {
                     options: options.borrow_and_update().clone(),
                     ..GatewayState::clone(&gateway)
-                });
+                };
+                if let Some(manner) = gateway.options.ending(&next.options, gateway.scheme) {
+                    gateway.stop.begin(manner);
+                    outdated.retain(|before| before.strong_count() > 0);
+                    outdated.push(Arc::downgrade(&gateway));
+                    next.stop = Stop::new();
+                }
+                gateway = Arc::new(next);
                 set_limits(&gateway.options);
             }
             accepted = listener.accept() => start(accepted, &gateway, &mut connections),
         }
     };
+    let tell_all = |manner| {
+        let before = outdated.iter().filter_map(Weak::upgrade);
+        before.for_each(|before| before.stop.begin(manner));
+        gateway.stop.begin(manner);
+    };
+    tell_all(manner);
     while let Some(accepted) = listener.accepted() {
         start(accepted, &gateway, &mut connections);
     }
     listener.close(manner);
-    while let Some(ended) = connections.join_next().await {
-        report(ended);
+    let mut draining = pin!(stop.draining());
+    loop {
+        tokio::select! {
+            ended = connections.join_next() => match ended {
+                Some(ended) => report(ended),
+                None => break,
+            },
+            () = &mut draining, if gateway.stop.manner() != Some(Manner::Drain) => {
+                tell_all(Manner::Drain);
+            }
+        }
     }
 }
 
@@ -162,7 +187,7 @@ mod tests {
         let connection = size::<Stream, ConnectionState, _>(serve_either);
         let request = size::<Arc<ConnectionState>, Result<Begun, Panicked>, _>(answer);
         assert!(
-            connection <= 2700 && request <= 760,
+            connection <= 2700 && request <= 784,
             "{connection} {request}"
         );
     }

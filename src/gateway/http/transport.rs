@@ -32,7 +32,7 @@ const SMALL: usize = 2048;
 /// Over TCP, a client that only sends no more (`shutdown(SHUT_WR)`) looks like one that has gone away, for which no
 /// request should be worked on for long. Once something is written, they can be told apart: a client that has gone away
 /// resets the connection.
-const HALF_CLOSED: Duration = Duration::from_secs(1);
+pub(super) const HALF_CLOSED: Duration = Duration::from_secs(1);
 
 /// A paced stream between hyper and a client.
 pub(super) struct Transport {
@@ -63,6 +63,26 @@ pub(super) enum PeerEnd {
     HalfClosed,
     /// It cannot receive any more.
     Closed,
+}
+
+/// Whether the other side of a stream has ended, even if what it sent is not all read.
+pub(super) fn peer_end(stream: &Stream) -> PeerEnd {
+    // Systems without `POLLRDHUP` tell only of a connection that is closed on both sides.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let half = PollFlags::RDHUP;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let half = PollFlags::empty();
+    let mut sockets = [PollFd::new(stream, half)];
+    let now = rustix::event::Timespec::default();
+    let polled = poll(&mut sockets, Some(&now));
+    let found = sockets[0].revents();
+    if polled.is_err() || found.contains(PollFlags::HUP) {
+        PeerEnd::Closed
+    } else if found.intersects(half) {
+        PeerEnd::HalfClosed
+    } else {
+        PeerEnd::Open
+    }
 }
 
 impl Transport {
@@ -163,22 +183,7 @@ impl Transport {
 
     /// Whether the client has ended its side, even if what it sent is not all read.
     pub(super) fn peer_end(&self) -> PeerEnd {
-        // Systems without `POLLRDHUP` tell only of a connection that is closed on both sides.
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let half = PollFlags::RDHUP;
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        let half = PollFlags::empty();
-        let mut sockets = [PollFd::new(&self.paced.stream, half)];
-        let now = rustix::event::Timespec::default();
-        let polled = poll(&mut sockets, Some(&now));
-        let found = sockets[0].revents();
-        if polled.is_err() || found.contains(PollFlags::HUP) {
-            PeerEnd::Closed
-        } else if found.intersects(half) {
-            PeerEnd::HalfClosed
-        } else {
-            PeerEnd::Open
-        }
+        peer_end(&self.paced.stream)
     }
 
     /// hyper does not read while it has bytes of a next request, and so would not learn that the client has gone away: the

@@ -9,15 +9,31 @@ use bytes::Bytes;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use tokio::task::yield_now;
 
-use crate::interface::backlog::{BacklogRoom, IN_MEMORY};
+use crate::interface::backlog::{BacklogRoom, IN_MEMORY, ResponseAllowance};
 use crate::interface::blocks::{BlockSender, Blocks, Depot, Gone, Truncated, lock};
+use crate::interface::response_memory::{LEAST, ResponseMemory};
 
 const LARGEST: usize = 150_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A limit on the file of a body, with memory enough.
+fn at_most(file: u64) -> ResponseAllowance {
+    ResponseAllowance {
+        file,
+        is_short: false,
+    }
+}
+
 /// Ends of a body for whose client nobody waits.
 fn hurried(folder: &Path, limit: u64) -> (Arc<Depot>, BlockSender, Blocks) {
-    let depot = Arc::new(Depot::new(folder.to_owned(), limit));
+    hurried_in(folder, limit, usize::MAX)
+}
+
+/// The same with so much memory, in bytes.
+fn hurried_in(folder: &Path, limit: u64, memory: usize) -> (Arc<Depot>, BlockSender, Blocks) {
+    let mut depot = Depot::new(folder.to_owned(), limit);
+    depot.limits.memory = Arc::new(ResponseMemory::new(memory));
+    let depot = Arc::new(depot);
     let (sender, blocks) = depot.blocks();
     lock(&sender.0.backlog).waited = Duration::from_secs(3600);
     (depot, sender, blocks)
@@ -86,11 +102,12 @@ proptest! {
         limit in prop_oneof![Just(0_u64), Just(300_000), Just(u64::MAX)],
         has_folder in any::<bool>(),
         ends_well in any::<bool>(),
+        memory in prop_oneof![Just(0_usize), Just(200_000), Just(usize::MAX)],
     ) {
         let folder = tempfile::tempdir().unwrap();
         let place = if has_folder { folder.path() } else { Path::new("/no/such/folder") };
         run(async {
-            let (depot, sender, mut blocks) = hurried(place, limit);
+            let (depot, sender, mut blocks) = hurried_in(place, limit, memory);
             let total: usize = sizes.iter().sum();
             let mut making = tokio::spawn(async move {
                 let mut at = 0;
@@ -137,6 +154,7 @@ proptest! {
             prop_assert!(body == block(0, total));
             prop_assert_eq!(depot.delivering(), 0);
             prop_assert!(lock(&blocks.delivery.backlog).file.is_none());
+            prop_assert_eq!(depot.limits.memory.held(), 0);
             Ok(())
         })?;
         prop_assert_eq!(folder.path().read_dir().unwrap().count(), 0);
@@ -178,6 +196,7 @@ proptest! {
             let backlog = lock(&delivery.backlog);
             assert!(backlog.is_empty() && backlog.file.is_none(), "{backlog:?}");
             assert_eq!(depot.delivering(), 0);
+            assert_eq!(depot.limits.memory.held(), 0);
         });
     }
 }
@@ -214,7 +233,7 @@ async fn beyond_the_limit_the_application_waits() {
         loop {
             let (room, is_writing) = {
                 let mut backlog = lock(&sender.0.backlog);
-                (backlog.room(limit), backlog.writing)
+                (backlog.room(at_most(limit)), backlog.writing)
             };
             match room {
                 BacklogRoom::Yes => {
@@ -239,7 +258,7 @@ async fn fill(sender: &BlockSender) -> usize {
     loop {
         let (room, is_writing) = {
             let mut backlog = lock(&sender.0.backlog);
-            (backlog.room(u64::MAX), backlog.writing)
+            (backlog.room(at_most(u64::MAX)), backlog.writing)
         };
         match room {
             BacklogRoom::Yes => {
@@ -255,7 +274,7 @@ async fn fill(sender: &BlockSender) -> usize {
 #[tokio::test]
 async fn all_responses_together_store_no_more_than_their_limit() {
     const TOTAL: u64 = 1_000_000;
-    let stored = |depot: &Depot| depot.stored.load(Ordering::Relaxed);
+    let stored = |depot: &Depot| depot.limits.stored.load(Ordering::Relaxed);
     let folder = tempfile::tempdir().unwrap();
     let depot = Arc::new(Depot::new(folder.path().to_owned(), u64::MAX).with_total(TOTAL));
     let (first, of_first) = depot.blocks();
@@ -278,4 +297,46 @@ async fn all_responses_together_store_no_more_than_their_limit() {
     in_time(sending).await.unwrap();
     drop(first);
     assert_eq!(stored(&depot), 0);
+}
+
+/// However many clients do not read: the memory is used up once, and the rest is in files.
+#[tokio::test]
+async fn all_responses_together_have_no_more_memory_than_their_limit() {
+    const MEMORY: usize = 1_000_000;
+    const LENGTH: usize = 300_000;
+    let folder = tempfile::tempdir().unwrap();
+    let memory = Arc::new(ResponseMemory::new(MEMORY));
+    let mut depot = Depot::new(folder.path().to_owned(), u64::MAX);
+    depot.limits.memory = Arc::clone(&memory);
+    let depot = Arc::new(depot);
+    let mut bodies = Vec::new();
+    for number in 0..50 {
+        let (sender, blocks) = depot.blocks();
+        let size = [LENGTH, 30_000][number % 2];
+        for at in (0..LENGTH).step_by(size) {
+            // Some applications do not ask whether there is room.
+            match number % 3 {
+                0 => sender.push(block(at, size)).unwrap(),
+                _ => in_time(sender.send(block(at, size))).await.unwrap(),
+            }
+        }
+        sender.end();
+        bodies.push(blocks);
+    }
+    let is_writing = |bodies: &[Blocks]| {
+        let mut bodies = bodies.iter();
+        bodies.any(|blocks| lock(&blocks.delivery.backlog).writing)
+    };
+    while is_writing(&bodies) {
+        yield_now().await;
+    }
+    let held = memory.held();
+    // What was begun before the memory was used up, and a little of each.
+    let most = MEMORY + 2 * LENGTH + 50 * 2 * LEAST;
+    assert!((MEMORY..=most).contains(&held), "{held}");
+    for mut blocks in bodies {
+        let received = rest(&mut blocks).await;
+        assert!(received == (block(0, LENGTH).to_vec(), Ok(())));
+    }
+    assert_eq!(memory.held(), 0);
 }

@@ -13,6 +13,7 @@ const SENT: &str = r#"{
   "uptime": 61.25,
   "started": 1767225600.5,
   "sockets": ["http://localhost:8000/"],
+  "certificates": [{"names": ["localhost"], "expires": 1769225600.0}],
   "connections": {"open": 3, "idle": 1, "most": 1000},
   "workers": [
     {"id": 7, "pid": 4712, "state": "busy", "age": 60.0, "requests": 9,
@@ -25,8 +26,10 @@ const SENT: &str = r#"{
   ],
   "queue": {"length": 1, "oldest": 0.125},
   "delivering": 2,
+  "response_memory": 786432,
   "last_minute": {"requests": 6, "rate": 0.1, "p50": 0.0012, "p99": 0.25},
   "totals": {"requests": 12, "bad_gateway": 1, "unavailable": 2, "gateway_timeout": 3, "deaths": 4, "recycled": 5},
+  "refused": {"400": 3, "414": 1},
   "reloads": {"succeeded": 2, "failed": 1, "last": {"at": 1767225640.0, "failure": "no module"}},
   "back_off": {"until": 1767225700.0, "early_deaths": 6},
   "failures": [{"at": 1767225650.0, "what": "worker 4700 was killed by SIGKILL"}]

@@ -20,6 +20,13 @@ fn said(status: &Status) -> (Wellness, &'static str, Vec<String>) {
     (view.level, view.verdict, view.troubles)
 }
 
+fn certificate_until(expires: f64) -> CertificateStatus {
+    CertificateStatus {
+        names: vec!["a.test".to_owned(), "b.test".to_owned()],
+        expires,
+    }
+}
+
 #[test]
 fn the_first_word_is_whether_it_is_well() {
     assert_eq!(said(&serving()), (Wellness::Ok, "Well", Vec::new()));
@@ -30,7 +37,7 @@ fn the_first_word_is_whether_it_is_well() {
         (level, verdict, troubles.concat())
     };
     type StatusChange = fn(&mut Status);
-    let cases: [(StatusChange, Wellness, &str, &str); 8] = [
+    let cases: [(StatusChange, Wellness, &str, &str); 10] = [
         (
             |it| it.state = "starting".into(),
             Wellness::Bad,
@@ -99,6 +106,18 @@ fn the_first_word_is_whether_it_is_well() {
             Wellness::Warn,
             "Works, with troubles",
             "A request has been running for 45 s.",
+        ),
+        (
+            |it| it.certificates = vec![certificate_until(100.0 + 7200.0)],
+            Wellness::Warn,
+            "Works, with troubles",
+            "The certificate for a.test, b.test is valid for 2 h 00 m.",
+        ),
+        (
+            |it| it.certificates = vec![certificate_until(100.0 + 90_000.0)],
+            Wellness::Ok,
+            "Well",
+            "",
         ),
     ];
     for (change, level, verdict, troubles) in cases {

@@ -250,6 +250,7 @@ pub fn request<'a>(
     Ok(Request {
         offers_web_socket: false,
         ids: None,
+        times: None,
         method,
         target,
         query: Bytes::copy_from_slice(query),

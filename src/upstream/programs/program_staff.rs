@@ -443,7 +443,7 @@ impl<C: Send + 'static> ProgramStaff<C> {
             stopping: self.stopping.is_some(),
             remains: &Remains {
                 answered: member.answered(),
-                losses: Vec::new(),
+                losses: Default::default(),
                 lost_lines: 0,
             },
         };

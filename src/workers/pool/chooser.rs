@@ -20,6 +20,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use crate::interface::measurements::Distribution;
 use crate::workers::id::{LaneId, WorkerId};
 
 /// The time to wake another process, in seconds: requests that take less time together are better sent to a lane that is
@@ -33,27 +34,45 @@ const AHEAD: usize = 2;
 /// By which factor one answer changes the estimate of the service time.
 const STEP: f64 = 1.125;
 
-/// How long a request usually takes: an estimate of the median, which a slow request now and then does not change.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ServiceTime(f64);
+/// How long a request usually takes: an estimate of the median, which a slow request now and then does not change; and how
+/// long all have taken.
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceTime {
+    typical: f64,
+    all: Distribution,
+}
 
 impl Default for ServiceTime {
     fn default() -> Self {
-        Self(1e-3)
+        Self {
+            typical: 1e-3,
+            all: Distribution::default(),
+        }
     }
 }
 
 impl ServiceTime {
     /// The estimate in seconds.
-    pub(crate) fn typical(self) -> f64 {
-        self.0
+    pub(crate) fn typical(&self) -> f64 {
+        self.typical
+    }
+
+    /// How long all requests have taken.
+    pub(crate) fn all(&self) -> &Distribution {
+        &self.all
+    }
+
+    /// Notes the time that a request took which shared its worker with others: the estimate is not for those.
+    pub(crate) fn note(&mut self, service: Duration) {
+        self.all.record(service);
     }
 
     /// Moves the estimate towards the time that a request took.
     pub(crate) fn learn(&mut self, service: Duration) {
-        self.0 = match service.as_secs_f64() > self.0 {
-            true => (self.0 * STEP).min(60.0),
-            false => (self.0 / STEP).max(1e-6),
+        self.note(service);
+        self.typical = match service.as_secs_f64() > self.typical {
+            true => (self.typical * STEP).min(60.0),
+            false => (self.typical / STEP).max(1e-6),
         };
     }
 }

@@ -179,6 +179,9 @@ fn hear_of_end<W: Wire>(pool: &mut Pool<W>, id: LaneId, number: u32) -> Result<(
         pool.errors.bad_gateway(&mut ended.pending);
         return Err(Violation);
     }
+    let service = now.saturating_duration_since(ended.since);
+    ended.pending.note_service(service, now);
+    pool.service.note(service);
     lane.idle_since = pool.answered;
     // A worker that is to leave may do so now.
     pool.curious |= !worker.serves() || pool.closed.is_some();

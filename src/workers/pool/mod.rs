@@ -56,7 +56,7 @@ pub(crate) struct Pool<W = Link> {
     pub(crate) queue: RequestQueue,
     /// Lanes with unwritten requests.
     dirty: Vec<LaneId>,
-    service: ServiceTime,
+    pub(crate) service: ServiceTime,
     /// How many requests came in.
     pub(crate) accepted: u64,
     /// How many requests all workers have answered.
@@ -328,6 +328,7 @@ impl<W: Wire> Pool<W> {
         worker.answered += 1;
         self.curious |= curious;
         self.service.learn(service);
+        pending.note_service(service, now);
         Ok(pending)
     }
 

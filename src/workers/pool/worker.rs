@@ -3,9 +3,12 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
+use crate::interface::About;
+use crate::log::LogSubject;
 use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::{LaneId, WorkerId};
 use crate::workers::options::LoopLimits;
+use crate::workers::pending_request::Losses;
 use crate::workers::pool::checkup::{Checkup, Finding, TICK};
 use crate::workers::pool::lane::event_loop::{self, Drain};
 use crate::workers::pool::lane::{Flow, Lane, Timing};
@@ -52,7 +55,7 @@ pub(crate) struct Worker<W = Link> {
     /// ASGI: since when what does not end by itself is to end.
     drain: Option<Drain>,
     /// What became of the requests that it was on when it died.
-    losses: Vec<String>,
+    losses: Losses,
 }
 
 /// What is known of a worker that is gone.
@@ -60,10 +63,22 @@ pub(crate) struct Worker<W = Link> {
 pub(crate) struct Remains {
     /// How many requests it answered.
     pub(crate) answered: u64,
-    /// What became of the requests that it was on, in words.
-    pub(crate) losses: Vec<String>,
+    /// What became of the requests that it was on.
+    pub(crate) losses: Losses,
     /// How many lines it could not write to the log, and has not reported.
     pub(crate) lost_lines: u64,
+}
+
+impl Remains {
+    /// What the line of the log about the worker's end is about. The line names all requests that were lost; of their ids, an
+    /// object has room for the first.
+    pub(crate) fn log_subject(&self, pid: i32) -> LogSubject<'_> {
+        let first = self.losses.first.as_ref();
+        LogSubject {
+            worker: Some(pid),
+            ..first.map(About::subject).unwrap_or_default()
+        }
+    }
 }
 
 impl<W: Wire> Worker<W> {
@@ -84,7 +99,7 @@ impl<W: Wire> Worker<W> {
                 None => Duty::Serving,
             },
             drain: None,
-            losses: Vec::new(),
+            losses: Losses::default(),
         }
     }
 
@@ -287,11 +302,11 @@ impl<W: Wire> Worker<W> {
         };
         while let Some(mut pending) = lane.in_flight.begun() {
             if !pending.is_answered() {
-                self.losses
-                    .push(format!("{} is answered 502", pending.about));
+                let loss = format!("{} is answered 502", pending.about);
+                self.losses.add(&pending.about, loss);
             } else if !pending.is_refused() {
                 let loss = format!("the answer to {} is cut off", pending.about);
-                self.losses.push(loss);
+                self.losses.add(&pending.about, loss);
             }
             errors.bad_gateway(&mut pending);
         }

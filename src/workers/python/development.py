@@ -7,7 +7,9 @@ src/application/development/ passes it on only to clients on the same machine, a
 
 import importlib.machinery
 import linecache
+import re
 import traceback
+from urllib.parse import unquote_plus
 
 from runner_kept import os, sys, time
 from runner_resolve import OURS, traceback_of
@@ -20,7 +22,17 @@ LONGEST_LINE = 300  # characters that are shown of a line
 LONGEST_TEXT = 20000  # characters that are shown of a traceback
 LARGEST_PAGE = 100000  # bytes: an ASGI worker sends it in one frame
 FRESH = 2.0  # seconds after a change in which it may be followed by one that Python takes for the same
-SECRET = ("cookie", "authorization", "token", "secret", "password", "api-key", "apikey", "session")
+# Words that make a name one of a secret, as in src/secrets/names.rs; cookies and sessions besides.
+SECRET = (
+    "apikey auth authorization bearer cookie credential jwt key pass passcode passphrase passwd password private pwd salt"
+    " secret session signature token"
+).split()
+SECRET_ENDS = (
+    "accesskey apikey authkey credential dbpass encryptionkey masterkey passphrase passwd password privatekey secret"
+    " secretkey signingkey token userpass"
+).split()
+HARMLESS = {("public", "key"), ("primary", "key"), ("foreign", "key"), ("sort", "key"), ("pass", "through")}
+WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+")
 PYTHON = os.path.dirname(os.__file__)
 INSTALLED = ("site-packages", "dist-packages")
 
@@ -122,12 +134,13 @@ def head(kind, body):
 
 def shown(error, method, target, fields, accept):
     """The media type and the body that show an exception: HTML if the client accepts it."""
+    target = without_secrets(target)
     text = traceback_of(error)
     if len(text) > LONGEST_TEXT:
         text = text[: LONGEST_TEXT // 2] + "\n[...]\n" + text[-LONGEST_TEXT // 2 :]
     if "text/html" not in accept.lower():
         plain = "500 Internal Server Error: exception while answering %s %s\n\n%s" % (method, target, text)
-        return "text/plain", encoded(plain)
+        return "text/plain", encoded(plain.translate(CONTROLS))
     request = section("Request", rows([("Method", method), ("Target", target), *map(hidden, fields)]))
     whole = section("Traceback", "<pre>%s</pre>" % escaped(text))
     title = title_of(error)
@@ -155,10 +168,36 @@ def rows(pairs):
     return "<table>\n%s</table>" % "".join(lines)
 
 
+def is_secret(name):
+    """Whether something with this name is a secret: as in src/secrets/names.rs, where words count and not parts of them."""
+    words = [word.lower() for word in WORDS.findall(name)]
+    harmless = {place for place, pair in enumerate(zip(words, words[1:])) if pair in HARMLESS}
+    for place, word in enumerate(words):
+        if place in harmless or place - 1 in harmless:
+            continue
+        one = word[:-1] if word.endswith("s") else word
+        if word in SECRET or one in SECRET or word.endswith(tuple(SECRET_ENDS)) or one.endswith(tuple(SECRET_ENDS)):
+            return True
+    return False
+
+
 def hidden(field):
     """A header field without a value that is a secret."""
     name, value = field
-    return (name, "(hidden)") if any(word in name.lower() for word in SECRET) else field
+    if is_secret(name):
+        return name, "(hidden)"
+    return (name, without_secrets(value)) if name.lower() == "referer" else field
+
+
+def without_secrets(target):
+    """A target without the values in its query that are secrets."""
+    path, mark, query = target.partition("?")
+    parts = re.split("([&;])", query)
+    for place, part in enumerate(parts):
+        name, sign, _ = part.partition("=")
+        if sign and is_secret(unquote_plus(name)):
+            parts[place] = name + "=(hidden)"
+    return path + mark + "".join(parts)
 
 
 def title_of(error):

@@ -8,6 +8,8 @@ has objects, runner gets each as one packet of a socket: see src/log/application
 
 import re
 import sys
+import threading
+import traceback
 from io import BufferedWriter, FileIO, TextIOWrapper
 
 from runner_json_lines import REQUEST, object_line
@@ -189,6 +191,21 @@ def adopt_standard_streams():
         stream = text_of(Output(descriptor, "<%s>" % name), TextIOWrapper, encoding)
         setattr(sys, name, stream)
         setattr(sys, "__%s__" % name, stream)
+    if Form.stamp == "json":
+        write_tracebacks_of_threads_whole()
+
+
+def write_tracebacks_of_threads_whole():
+    """Python writes them in parts, and each would be an object. The application may have another hook."""
+
+    def show(args):
+        if args.exc_type is SystemExit or sys.stderr is None:
+            return
+        name = args.thread.name if args.thread is not None else "?"
+        said = traceback.format_exception(args.exc_type, args.exc_value, args.exc_traceback)
+        sys.stderr.write("Exception in thread %s:\n%s" % (name, "".join(said)))
+
+    threading.excepthook = show
 
 
 ESCAPED = [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]

@@ -63,7 +63,7 @@ impl Death<'_> {
     pub(crate) fn meaning(&self) -> Meaning {
         let Self { pid, cause, .. } = self;
         let remains = self.remains;
-        let losses = remains.losses.iter().map(|loss| format!("; {loss}"));
+        let losses = remains.losses.texts.iter().map(|loss| format!("; {loss}"));
         let losses: String = losses.collect();
         let overdue = self.stage == LifeStage::Overdue;
         if self.stopping || self.stage == LifeStage::Released {
@@ -100,6 +100,7 @@ impl Death<'_> {
 mod tests {
     use super::LifeStage::{Lost, Overdue, Released, Serving};
     use super::{Death, Remains};
+    use crate::workers::pending_request::Losses;
 
     #[test]
     fn a_death_means_what_the_worker_was_at() {
@@ -152,7 +153,10 @@ mod tests {
             ),
         ] {
             let losses = Some(loss.to_owned()).filter(|loss| !loss.is_empty());
-            let losses = losses.into_iter().collect();
+            let losses = Losses {
+                texts: losses.into_iter().collect(),
+                first: None,
+            };
             let remains = &Remains {
                 answered,
                 losses,

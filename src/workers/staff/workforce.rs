@@ -409,7 +409,7 @@ impl Workforce {
             lock(&self.hub.roster).deaths += 1;
         }
         let is_unasked = matches!(meaning, Meaning::Unasked(_));
-        let about = log::LogSubject::worker(pid);
+        let about = remains.log_subject(pid);
         match meaning {
             Meaning::Expected(None) => {}
             Meaning::Expected(Some(text)) => log!(about = about, "{text}"),

@@ -1,14 +1,16 @@
 //! Answers of workers as responses.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 
 use bytes::Bytes;
 use http::{HeaderValue, header};
 
-use crate::interface::body_file::BodyFile;
-use crate::interface::{Response, ResponseBody};
+use crate::interface::body_file::{BodyFile, FileSubject};
+use crate::interface::{About, Response, ResponseBody};
 use crate::log;
+use crate::log::LogSubject;
 use crate::log_of;
 use crate::protocol::worker::answer_head::{self, AnswerHead, BadAnswer};
 use crate::protocol::worker::frame::Header;
@@ -55,11 +57,27 @@ pub(crate) fn of_file(
         head.headers.insert(header::CONTENT_LENGTH, value);
     }
     let body = ResponseBody::File {
-        file: BodyFile::of_application(file),
+        file: BodyFile::about(file, SentByApplication(pending.about.clone())),
         offset,
         length,
     };
     of(head, body)
+}
+
+/// A file that an application wants to be sent for a request.
+#[derive(Debug)]
+struct SentByApplication(About);
+
+impl fmt::Display for SentByApplication {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the application's file for {}", self.0)
+    }
+}
+
+impl FileSubject for SentByApplication {
+    fn log_subject(&self) -> LogSubject<'_> {
+        self.0.subject()
+    }
 }
 
 /// What the client gets in place of an answer that cannot be sent.

@@ -31,6 +31,16 @@ fn a_busy_server() {
         state: "serving".to_owned(),
         uptime: 93_784.0,
         sockets: vec!["http://localhost:8000/".to_owned()],
+        certificates: vec![
+            CertificateStatus {
+                names: vec!["a.test".to_owned(), "b.test".to_owned()],
+                expires: 90_400.0,
+            },
+            CertificateStatus {
+                names: vec!["c\n.test".to_owned()],
+                expires: 880.0,
+            },
+        ],
         workers: vec![
             worker(4712, WorkerState::Idle, vec![None, None]),
             worker(
@@ -58,6 +68,7 @@ fn a_busy_server() {
             oldest: Some(1.25),
         },
         delivering: 3,
+        refused: [(400, 1), (408, 1), (414, 3)].into(),
         totals: Totals {
             requests: 24_690,
             bad_gateway: 1,
@@ -81,6 +92,8 @@ fn a_busy_server() {
     let expected = "\
 runner 1.2, process 4711, serving for 1 d 02 h
   http://localhost:8000/
+  the certificate for a.test, b.test is valid for 1 d 00 h
+  the certificate for c\u{fffd}.test expired 2 m 00 s ago
 
 3 workers: 1 busy, 1 idle, 1 starting; 12 requests wait for a worker, the first for 1.2 s
 17 connections of at most 10000, 3 idle
@@ -94,6 +107,7 @@ runner 1.2, process 4711, serving for 1 d 02 h
 
 last minute: 412 requests/s, p50 0.85 ms, p99 12 ms
 24690 requests so far, 1 answered 502; 1 worker died; 3 workers recycled
+refused before the application saw them: 3 × 414, 1 × 400, 1 × 408
 
 last failures
  2 m 00 s ago  worker 4700 was killed by SIGKILL

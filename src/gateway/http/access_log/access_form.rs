@@ -40,6 +40,10 @@ pub(super) struct AccessRecord<'a> {
     pub duration: Duration,
     /// The time until the response began.
     pub answered: Option<Duration>,
+    /// How long the request waited for a worker.
+    pub queued: Option<Duration>,
+    /// How long the worker was at it.
+    pub worker: Option<Duration>,
     pub host: Option<&'a [u8]>,
     pub referer: Option<&'a [u8]>,
     pub agent: Option<&'a [u8]>,
@@ -57,6 +61,8 @@ impl<'a> AccessRecord<'a> {
             bytes: 0,
             duration: Duration::ZERO,
             answered: None,
+            queued: None,
+            worker: None,
             host: None,
             referer: None,
             agent: None,
@@ -139,7 +145,9 @@ impl AccessForm {
             [record.host, record.referer, record.agent].map(|value| value.map(text));
         let seconds = |time: Duration| format!("{:.6}", time.as_secs_f64());
         let trace = record.ids.and_then(|ids| ids.trace.as_deref());
-        let start = record.answered.map(seconds);
+        let [start, queued, worker] =
+            [record.answered, record.queued, record.worker].map(|time| time.map(seconds));
+        let known = |time: &Option<String>| time.clone().unwrap_or_else(|| "null".to_owned());
         JsonObject::default()
             .text("message", Some(&message))
             .text("client", client)
@@ -149,7 +157,9 @@ impl AccessForm {
             .number("status", record.status)
             .number("bytes", record.bytes)
             .number("duration", seconds(record.duration))
-            .number("start", start.as_deref().unwrap_or("null"))
+            .number("start", known(&start))
+            .number("queued", known(&queued))
+            .number("worker", known(&worker))
             .text("host", host.as_deref())
             .text("referer", referer.as_deref())
             .text("user_agent", agent.as_deref())
@@ -191,6 +201,7 @@ mod tests {
             bytes: 42,
             duration: Duration::from_micros(12_345),
             answered: Some(Duration::from_micros(12_000)),
+            queued: Some(Duration::from_micros(250)),
             host: Some(b"localhost"),
             referer: Some(b"http://localhost/"),
             agent: Some(b"a\"\t\xe9\\"),
@@ -223,7 +234,7 @@ mod tests {
         );
         assert_eq!(
             AccessForm::members(&unread),
-            r#""message":"- 400","client":null,"method":null,"target":null,"protocol":null,"status":400,"bytes":0,"duration":0.000000,"start":null,"host":null,"referer":null,"user_agent":null,"request_id":null,"trace_id":null"#
+            r#""message":"- 400","client":null,"method":null,"target":null,"protocol":null,"status":400,"bytes":0,"duration":0.000000,"start":null,"queued":null,"worker":null,"host":null,"referer":null,"user_agent":null,"request_id":null,"trace_id":null"#
         );
     }
 
@@ -231,7 +242,7 @@ mod tests {
     fn an_object_has_all_members() {
         assert_eq!(
             AccessForm::members(&record()),
-            r#""message":"GET /a%20\"b\"?c=d 200","client":"127.0.0.1","method":"GET","target":"/a%20\"b\"?c=d","protocol":"HTTP/1.1","status":200,"bytes":42,"duration":0.012345,"start":0.012000,"host":"localhost","referer":"http://localhost/","user_agent":"a\"\t�\\","request_id":null,"trace_id":null"#
+            r#""message":"GET /a%20\"b\"?c=d 200","client":"127.0.0.1","method":"GET","target":"/a%20\"b\"?c=d","protocol":"HTTP/1.1","status":200,"bytes":42,"duration":0.012345,"start":0.012000,"queued":0.000250,"worker":null,"host":"localhost","referer":"http://localhost/","user_agent":"a\"\t�\\","request_id":null,"trace_id":null"#
         );
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 
 use crate::gateway::http::shadow_parser::Hidden;
-use crate::interface::{Connection, RequestIds};
+use crate::interface::{Connection, RequestIds, RequestTimes};
 
 use access_form::AccessRecord;
 
@@ -73,6 +73,8 @@ pub(super) struct LogLine {
     answered: Option<(StatusCode, Instant)>,
     /// What the request is known by, if it has an id.
     pub ids: Option<Arc<RequestIds>>,
+    /// How long it waited for a worker, and the worker took, if the form shows that.
+    pub times: Option<Arc<RequestTimes>>,
     /// How many bytes of the body were given to the connection.
     pub bytes: u64,
 }
@@ -103,6 +105,7 @@ impl LogLine {
             agent: headers.get(header::USER_AGENT).cloned(),
             answered: None,
             ids: None,
+            times: (options.form == AccessForm::Json).then(Arc::default),
             bytes: 0,
         }
     }
@@ -140,6 +143,8 @@ impl LogLine {
             bytes: self.bytes,
             duration: begun.elapsed(),
             answered,
+            queued: self.times.as_ref().and_then(|times| times.queued()),
+            worker: self.times.as_ref().and_then(|times| times.service()),
             host: bytes_of(self.host.as_ref()),
             referer: bytes_of(self.referer.as_ref()),
             agent: bytes_of(self.agent.as_ref()),

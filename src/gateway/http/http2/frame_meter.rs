@@ -33,11 +33,13 @@ const BYTES: u64 = 512;
 /// The bytes with which a client begins (§3.4).
 const PREFACE: usize = 24;
 
-const FRAME_HEAD: usize = 9;
+/// The bytes of the head of a frame (§4.1).
+pub(super) const FRAME_HEAD: usize = 9;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
+/// The type of a frame that ends a stream (§6.4).
+pub(super) const RST_STREAM: u8 = 3;
 const CONTINUATION: u8 = 9;
 
 const END_STREAM: u8 = 0x1;
@@ -64,6 +66,8 @@ pub(super) struct FrameMeter {
     most: u64,
     /// Up to when time was added.
     counted: Instant,
+    /// Requests are under way.
+    is_at_work: bool,
 }
 
 impl FrameMeter {
@@ -81,6 +85,7 @@ impl FrameMeter {
             budget,
             most: budget,
             counted: Instant::now(),
+            is_at_work: false,
         }
     }
 
@@ -150,6 +155,16 @@ impl FrameMeter {
     /// A part of a response is sent, of so many bytes.
     pub(super) fn sent(&mut self, bytes: usize) {
         self.add(1 + bytes as u64 / BYTES);
+    }
+
+    /// Requests are under way, or none are.
+    pub(super) fn set_at_work(&mut self, is_at_work: bool) {
+        self.is_at_work = is_at_work;
+    }
+
+    /// Whether requests are under way.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.is_at_work
     }
 
     /// Whether the client has to leave.

@@ -2,6 +2,7 @@
 //! connection ends so that the client gets its last frames.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
@@ -11,11 +12,14 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use crate::gateway::http::connection::log_refusal;
 use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::http2::frame_meter::{self, FrameMeter};
-use crate::gateway::http::transport::LINGER;
+use crate::gateway::http::http2::sent_frames::SentFrames;
+use crate::gateway::http::transport::{HALF_CLOSED, LINGER, PeerEnd, peer_end};
 use crate::gateway::slow_client::{Pace, PacedStream, StallTimer};
 use crate::gateway::socket::stream::Stream;
+use crate::unix;
 
 /// How much is read until streams and other connections have their turn, in bytes: what is read is then received before more
 /// is.
@@ -37,11 +41,16 @@ pub(super) struct MeteredTransport {
     /// What was read before.
     early: Bytes,
     meter: Arc<Mutex<FrameMeter>>,
+    sent: SentFrames,
     state: Arc<ConnectionState>,
     /// The bytes that were read in this turn.
     read: usize,
     /// Nothing is read until then.
     pause: Option<Pin<Box<Sleep>>>,
+    /// Runs after the end of what the client sends.
+    half_closed: StallTimer,
+    /// Something was written since the last look at such a client.
+    has_moved: bool,
     /// The end of what the server sends was sent.
     is_shut_down: bool,
     linger: StallTimer,
@@ -64,12 +73,50 @@ impl MeteredTransport {
             paced: PacedStream::new(stream, pace),
             early,
             meter: Arc::clone(meter),
+            sent: SentFrames::default(),
             state: Arc::clone(state),
             read: 0,
             pause: None,
+            half_closed: StallTimer::new(HALF_CLOSED),
+            has_moved: false,
             is_shut_down: false,
             linger: StallTimer::new(LINGER),
             lingered: 0,
+        }
+    }
+
+    /// Looks at what was written of some buffers.
+    fn note_sent(&mut self, written: &Poll<io::Result<usize>>, parts: &[io::IoSlice<'_>]) {
+        let &Poll::Ready(Ok(mut left)) = written else {
+            return;
+        };
+        self.has_moved |= left > 0;
+        let mut faults = 0;
+        for part in parts {
+            let count = part.len().min(left);
+            faults += self.sent.sent(&part[..count]);
+            left -= count;
+        }
+        for _ in 0..faults {
+            let reason = "it is malformed (RST_STREAM with PROTOCOL_ERROR)";
+            log_refusal(&self.state, None, reason);
+        }
+    }
+
+    /// Ready when a client that has ended its side is not waited for any longer: by HTTP/2 as by HTTP/1, it gets its responses as
+    /// long as it takes something of them.
+    fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let unsent = unix::unsent(self.paced.stream.as_fd()) > 0;
+            let is_waited_for = frame_meter::lock(&self.meter).is_at_work() || unsent;
+            if !is_waited_for || peer_end(&self.paced.stream) == PeerEnd::Closed {
+                return Poll::Ready(());
+            }
+            ready!(self.half_closed.poll_late(context));
+            if !std::mem::take(&mut self.has_moved) && !unsent {
+                return Poll::Ready(());
+            }
+            self.half_closed.renew();
         }
     }
 
@@ -151,6 +198,8 @@ impl AsyncRead for MeteredTransport {
         let part = &buffer.filled()[before..];
         if !part.is_empty() {
             frame_meter::lock(&self.meter).received(part);
+        } else if matches!(read, Poll::Ready(Ok(()))) {
+            ready!(self.poll_given_up(context));
         }
         self.read = match read.is_pending() {
             true => 0,
@@ -167,6 +216,7 @@ impl AsyncWrite for MeteredTransport {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.paced).poll_write(context, bytes);
+        self.note_sent(&written, &[io::IoSlice::new(bytes)]);
         self.logged(written)
     }
 
@@ -178,6 +228,7 @@ impl AsyncWrite for MeteredTransport {
         let this = &mut *self;
         let written = Pin::new(&mut this.paced.stream).poll_write_vectored(context, parts);
         let written = this.paced.poll_written(context, written);
+        self.note_sent(&written, parts);
         self.logged(written)
     }
 

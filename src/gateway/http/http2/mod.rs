@@ -12,8 +12,9 @@
 //!
 //! `h2` refuses on its own, by `RST_STREAM` with `PROTOCOL_ERROR`: pseudo-header fields that are missing, repeated or behind
 //! others, fields of a connection (`Connection`, `Transfer-Encoding`, `Upgrade`, …), `TE` other than `trailers`, and a body
-//! that is not as long as its `Content-Length` (§8.1.1, §8.2, §8.3). Names in upper case, values with control characters and
-//! unknown pseudo-header fields end the connection. It bounds the frames of a
+//! that is not as long as its `Content-Length` (§8.1.1, §8.2, §8.3); the log learns of that by [`sent_frames`]. Names in upper
+//! case, values with control characters and unknown pseudo-header fields are errors of compression to it, and end the connection,
+//! as any error of a stream may (§5.4.1). Trailers are dropped, whatever is in them. It bounds the frames of a
 //! head, the size of its fields, small frames of data that wait, and streams that are reset before they are answered.
 //! What is missing there is below `h2`, where frames pass: the frames of a client that are of no use, and the time for a
 //! head ([`frame_meter`]).
@@ -35,6 +36,7 @@ use crate::gateway::socket::stream::Stream;
 
 mod frame_meter;
 mod metered_transport;
+mod sent_frames;
 mod stream_body;
 mod stream_head;
 mod stream_response;

@@ -2,7 +2,7 @@
 //! is the same from here on.
 
 use h2::ext::Protocol;
-use http::uri::PathAndQuery;
+use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 
 use crate::gateway::http::request_head;
@@ -55,6 +55,12 @@ fn check<B>(request: &Request<B>, limits: &HeadLimits) -> Result<(), Refusal> {
         return Err(Refusal::malformed("the method is malformed"));
     }
     request_line::check_target(target, limits)?;
+    // §8.3.1: that of another protocol is for a gateway to it.
+    let scheme = request.uri().scheme();
+    if scheme.is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
+        let reason = "the `:scheme` is not `http` or `https`";
+        return Err(Refusal::malformed(reason));
+    }
     let headers = request.headers();
     limits.check_count(headers.len())?;
     let mut length = request.method().as_str().len() + target.len() + AROUND_TARGET;

@@ -160,6 +160,8 @@ impl Streams {
             if !has_ended {
                 return self.poll_overdue(context);
             }
+            let is_at_work = !self.exchanges.is_empty();
+            frame_meter::lock(&self.meter).set_at_work(is_at_work);
             // At the limit, other clients wait for this connection to end.
             if self.exchanges.is_empty()
                 && self.ending.is_none()
@@ -226,6 +228,7 @@ impl Streams {
             share,
         };
         self.exchanges.spawn(exchange.answer());
+        frame_meter::lock(&self.meter).set_at_work(true);
         if (is_last || self.begun >= limit) && self.ending.is_none() {
             self.end_gracefully();
         }

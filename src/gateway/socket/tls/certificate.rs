@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
 use rustls::pki_types::pem::PemObject;
@@ -16,6 +16,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 use crate::gateway::socket::tls::provider::provider;
 use crate::gateway::socket::url::Host;
+use crate::interface::master_status::CertificateStatus;
 
 /// A certificate, those that vouch for it, and its private key.
 #[derive(Clone, Debug)]
@@ -176,6 +177,15 @@ impl Certificate {
                     .parse()
                     .is_ok_and(|address| self.addresses.contains(&address))
             }
+        }
+    }
+
+    pub(super) fn status(&self) -> CertificateStatus {
+        let addresses = self.addresses.iter().map(ToString::to_string);
+        let expires = self.not_after.duration_since(UNIX_EPOCH);
+        CertificateStatus {
+            names: self.names.iter().cloned().chain(addresses).collect(),
+            expires: expires.unwrap_or_default().as_secs_f64(),
         }
     }
 

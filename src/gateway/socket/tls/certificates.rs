@@ -16,6 +16,14 @@ pub(super) struct Certificates {
     pub acme: Option<Arc<AcmeStore>>,
 }
 
+impl Certificates {
+    /// All that there are now.
+    pub(super) fn all(&self) -> Vec<Certificate> {
+        let issued = self.acme.as_ref().and_then(|acme| acme.certificate());
+        self.configured.iter().cloned().chain(issued).collect()
+    }
+}
+
 impl ResolvesServerCert for Certificates {
     /// The one with the wanted name, else one with a wildcard for it, else the first. Of several, one whose key the client can
     /// check counts. To an authority that checks a name, the answer for it.

@@ -11,9 +11,26 @@ use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 
 use crate::gateway::socket::tls::provider::provider;
 
-/// Checks the certificates of clients.
+/// Checks the certificates of clients. Two are equal if they accept the same ones.
 #[derive(Clone, Debug)]
-pub struct ClientVerifier(pub(super) Arc<dyn ClientCertVerifier>);
+pub struct ClientVerifier {
+    pub(super) check: Arc<dyn ClientCertVerifier>,
+    terms: Arc<ClientTerms>,
+}
+
+/// What decides whether a certificate is accepted.
+#[derive(Debug, PartialEq, Eq)]
+struct ClientTerms {
+    roots: Vec<CertificateDer<'static>>,
+    lists: Vec<CertificateRevocationListDer<'static>>,
+    is_optional: bool,
+}
+
+impl PartialEq for ClientVerifier {
+    fn eq(&self, other: &Self) -> bool {
+        self.terms == other.terms
+    }
+}
 
 /// A file by which certificates of clients cannot be checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,9 +64,11 @@ impl ClientVerifier {
     ) -> Result<Self, Vec<VerifierFault>> {
         let mut faults = Vec::new();
         let mut roots = RootCertStore::empty();
+        let mut believed = Vec::new();
         for (number, path) in authorities.iter().enumerate() {
             let added = read_pem::<CertificateDer<'static>>(path, "certificate");
             let added = added.and_then(|found| {
+                believed.extend_from_slice(&found);
                 let mut found = found.into_iter();
                 found
                     .try_for_each(|one| roots.add(one))
@@ -74,13 +93,19 @@ impl ClientVerifier {
         if !faults.is_empty() {
             return Err(faults);
         }
+        let terms = Arc::new(ClientTerms {
+            roots: believed,
+            lists: lists.clone(),
+            is_optional,
+        });
         let builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
         let builder = builder.with_crls(lists).only_check_end_entity_revocation();
         let builder = match is_optional {
             true => builder.allow_unauthenticated(),
             false => builder,
         };
-        builder.build().map(Self).map_err(|error| {
+        let built = builder.build().map(|check| Self { check, terms });
+        built.map_err(|error| {
             vec![VerifierFault {
                 file: VerifierFile::Authorities(0),
                 message: error.to_string(),

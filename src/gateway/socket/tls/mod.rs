@@ -11,6 +11,7 @@ use crate::gateway::socket::tls::certificate::Certificate;
 use crate::gateway::socket::tls::certificates::Certificates;
 use crate::gateway::socket::tls::client_certificate::ClientVerifier;
 use crate::gateway::socket::tls::provider::provider;
+use crate::interface::master_status::CertificateStatus;
 
 pub mod acme_store;
 pub mod certificate;
@@ -34,8 +35,10 @@ pub struct TlsSetup(Arc<TlsParts>);
 #[derive(Debug)]
 struct TlsParts {
     config: Arc<ServerConfig>,
+    /// What checks the certificates of clients.
+    verifier: Option<ClientVerifier>,
     exports_certificates: bool,
-    acme: Option<Arc<AcmeStore>>,
+    certificates: Arc<Certificates>,
 }
 
 /// What a server asks of its clients.
@@ -62,30 +65,45 @@ impl TlsSetup {
     ) -> anyhow::Result<Self> {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13, &TLS12])?;
-        let builder = match clients.verifier {
-            Some(verifier) => builder.with_client_cert_verifier(verifier.0),
+        let builder = match &clients.verifier {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(&verifier.check)),
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_cert_resolver(Arc::new(Certificates {
+        let certificates = Arc::new(Certificates {
             configured: certificates,
-            acme: acme.clone(),
-        }));
+            acme,
+        });
+        let mut config = builder.with_cert_resolver(Arc::clone(&certificates) as _);
         let protocols = [HTTP2, HTTP1].map(<[u8]>::to_vec);
         config.alpn_protocols = protocols.into_iter().skip(usize::from(!http2)).collect();
-        if acme.is_some() {
+        if certificates.acme.is_some() {
             config.alpn_protocols.push(ACME_TLS.to_vec());
         }
         config.ticketer = ring::Ticketer::new()?;
         Ok(Self(Arc::new(TlsParts {
             config: Arc::new(config),
+            verifier: clients.verifier,
             exports_certificates: clients.exports_certificates,
-            acme,
+            certificates,
         })))
+    }
+
+    /// Whether clients are accepted by the same certificates of theirs.
+    #[must_use]
+    pub(crate) fn accepts_the_same(&self, other: &Self) -> bool {
+        self.0.verifier == other.0.verifier
     }
 
     /// The certificate that an authority issues, if one is asked for.
     #[must_use]
     pub fn acme(&self) -> Option<&Arc<AcmeStore>> {
-        self.0.acme.as_ref()
+        self.0.certificates.acme.as_ref()
+    }
+
+    /// Its certificates, for `runner status`.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<CertificateStatus> {
+        let all = self.0.certificates.all();
+        all.iter().map(Certificate::status).collect()
     }
 }

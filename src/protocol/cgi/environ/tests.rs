@@ -38,8 +38,6 @@ fn get(headers: &[(&str, &str)]) -> Request {
         map.append(name, HeaderValue::from_str(value).unwrap());
     }
     Request {
-        offers_web_socket: false,
-        ids: None,
         method: Method::GET,
         target: Bytes::from_static(b"/a%20b?q=1"),
         script_name: Bytes::new(),
@@ -56,8 +54,7 @@ fn get(headers: &[(&str, &str)]) -> Request {
             remote_port: "40000".to_owned(),
             ..Connection::default()
         }),
-        variables: Vec::new(),
-        errors: Errors::Log,
+        ..Request::default()
     }
 }
 

@@ -208,6 +208,8 @@ impl BegunRequest {
             ResponseStage::Unanswered => {
                 self.stage = stage;
                 self.answered_at = Some(now);
+                let service = now.saturating_duration_since(self.since);
+                self.pending.note_service(service, now);
                 Ok(())
             }
             _ => Err(Violation),

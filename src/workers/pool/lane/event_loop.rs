@@ -10,7 +10,7 @@ use crate::interface::{About, CloseReason};
 use crate::protocol::worker::frame::LaneOrder;
 use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::LaneId;
-use crate::workers::pending_request::seconds;
+use crate::workers::pending_request::{Losses, seconds};
 use crate::workers::pool::checkup::{Checkup, Finding, GivenUp, TICK, is_over};
 use crate::workers::pool::lane::begun_requests::{BegunRequest, BegunRequests, ResponseStage};
 use crate::workers::pool::lane::{BLOCKED, Flow, Lane, Timing};
@@ -332,11 +332,7 @@ pub(crate) fn give_up<W: Wire>(
 }
 
 /// Settles what a worker that is gone had begun. What became of the requests is added to `losses`, in words.
-pub(crate) fn lose<W: Wire>(
-    lane: &mut Lane<W>,
-    errors: &mut GatewayErrors,
-    losses: &mut Vec<String>,
-) {
+pub(crate) fn lose<W: Wire>(lane: &mut Lane<W>, errors: &mut GatewayErrors, losses: &mut Losses) {
     let Some(running) = &mut lane.running else {
         return;
     };
@@ -361,21 +357,22 @@ pub(crate) fn lose<W: Wire>(
                 continue;
             }
         };
-        errors.bad_gateway(&mut begun.pending);
         if named < NAMED {
             named += 1;
-            losses.push(loss);
+            losses.add(about, loss);
         }
+        errors.bad_gateway(&mut begun.pending);
     }
     if unanswered + cut > named {
-        losses.push(format!(
+        losses.texts.push(format!(
             "in all {unanswered} requests are answered 502, and {cut} answers are cut off"
         ));
     }
     if web_sockets == 1 {
-        losses.push("1 WebSocket is closed with code 1011".to_owned());
+        let text = "1 WebSocket is closed with code 1011";
+        losses.texts.push(text.to_owned());
     } else if web_sockets > 0 {
-        losses.push(format!(
+        losses.texts.push(format!(
             "{web_sockets} WebSockets are closed with code 1011"
         ));
     }
