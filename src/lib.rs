@@ -83,7 +83,8 @@
 //! |---|---|---|---|
 //! | [`run`] | the program: a line a stage | `server` `commands` `graph` `plan` `line` `config` `supervisor` `log` `current_folder` | |
 //! | [`server`] | plan → a running server | `plan` `line` `acme` `application` `gateway` `supervisor` `pages` `interface` `file_watch` `panics` `log` `children` `descriptor_limit` `current_folder` `own_file` `permission` `unix` | `webbrowser` |
-//! | [`commands`] | a row and a file each | `graph` `plan` `line` `application` `upstream` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `secrets` `permission` | `clap` `clap_complete` `similar` `textwrap` |
+//! | [`commands`] | a row and a file each | `import` `graph` `plan` `line` `application` `upstream` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `secrets` `permission` | `clap` `clap_complete` `similar` `textwrap` |
+//! | [`import`] | files of other servers → settings; pure | `syntax` | |
 //! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `application` `supervisor` `config` `eval` `syntax` | `clap` |
 //! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `cgi_host` `upstream` `gateway` `supervisor` `pages` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` `own_file` `permission` | |
 //! | [`mod@line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `current_folder` | `clap` |
@@ -134,6 +135,8 @@ pub mod plan;
 pub mod graph;
 
 pub mod commands;
+
+pub mod import;
 
 pub mod server;
 

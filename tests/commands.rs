@@ -32,6 +32,7 @@ Names:
   stop         Stops a running server and waits until it has ended
   graph        Shows what a file would run, as a tree, without running it
   init         Writes an executable INI file for the application in a folder
+  import       Writes an executable INI file from another server's configuration
   fmt          Formats configuration files in one canonical layout
   check        Finds mistakes in files, without running them
   show         Shows every setting in force, its value, and where it comes from

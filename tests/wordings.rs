@@ -39,6 +39,9 @@ const BESIDE: &[&str] = &[
 /// Files whose diagnostics depend on the machine or on a running server, and the test that shows them instead.
 const CONDITIONS: &[(&str, &str)] = &[
     ("src/commands/edit/fmt.rs", "tests/format.rs"),
+    ("src/commands/edit/import.rs", "tests/import/gunicorn.case"),
+    ("src/commands/edit/import.rs", "tests/import/others.case"),
+    ("src/commands/edit/import_trial.rs", "tests/import.rs"),
     ("src/server/next_version.rs", "tests/reload.rs"),
     ("src/plan/address.rs", "tests/commands.rs"),
     ("src/config/files/read_bounded.rs", "tests/layers.rs"),

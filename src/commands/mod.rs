@@ -3,7 +3,7 @@
 
 use crate::graph::entry::{Commands, Entry};
 use applications::{application_words, cgi_bin, files, fixed, upstream};
-use edit::{fmt, init};
+use edit::{fmt, import, init};
 use look::{check, completions, eval, explain, graph, help, show};
 use master::{reload, status, stop};
 use run::{call, cgi, fastcgi, launch, run_ini, serve, supervise, true_false, uwsgi};
@@ -30,6 +30,7 @@ pub static ENTRIES: &[Entry] = &[
     stop::ENTRY,
     graph::ENTRY,
     init::ENTRY,
+    import::ENTRY,
     fmt::ENTRY,
     check::ENTRY,
     show::ENTRY,

@@ -83,7 +83,7 @@ fn init(scope: &Scope, folder: &Path) -> Result<ExitCode, Failure> {
         false => folder,
     };
     let found = find_applications(scope, folder)?;
-    write(&path, &text(&first_line(), &found))?;
+    write_new(&path, &text(&first_line(), &found))?;
     Ok(print(&report(&path, &found)))
 }
 
@@ -95,7 +95,7 @@ fn already_exists(path: &Path) -> Failure {
 }
 
 /// Creates the file, unless there is one.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
+pub(super) fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     let new = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -114,7 +114,7 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 /// A `#!` line that works here: through `PATH` if `runner` is there, else with this program's path.
-fn first_line() -> String {
+pub(super) fn first_line() -> String {
     let by_path = format!("#!{ENV} -S runner runIni");
     let answer = Command::new(ENV)
         .args(["-S", "runner --version"])

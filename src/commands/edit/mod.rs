@@ -2,4 +2,6 @@
 
 pub mod find_applications;
 pub mod fmt;
+pub mod import;
+mod import_trial;
 pub mod init;

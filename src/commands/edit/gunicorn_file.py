@@ -1,0 +1,252 @@
+"""Executes a configuration file of gunicorn's, as gunicorn does, and writes its settings as JSON.
+
+A setting that is assigned in one plain line, of environment variables or of the number of processors, comes with its
+expression, so that it can stay one. The file's modules that are not installed are stood in for: what it sets does not
+often depend on them.
+
+    gunicorn_file.py FILE NAME...
+"""
+
+import ast
+import builtins
+import copy
+import importlib.abc
+import importlib.util
+import json
+import os
+import signal
+import sys
+import types
+
+PATIENCE = 20
+"""Seconds."""
+
+FUNCTIONS = {"int", "str", "float", "bool", "max", "min", "len", "round", "abs"}
+
+
+class StandIn(types.ModuleType):
+    """A module that is not there: everything in it can be called and gives nothing."""
+
+    __path__ = []
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return StandIn(name)
+
+    def __call__(self, *args, **kwargs):
+        return self
+
+
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """The last one that is asked."""
+
+    def find_spec(self, name, path=None, target=None):
+        return importlib.util.spec_from_loader(name, self, is_package=True)
+
+    def create_module(self, spec):
+        return StandIn(spec.name)
+
+    def exec_module(self, module):
+        pass
+
+
+class NoExpression(Exception):
+    """It cannot be written as an expression."""
+
+
+class Translation(ast.NodeTransformer):
+    """Python's expressions as ours."""
+
+    def __init__(self, assigned):
+        self.assigned = assigned
+        self.reads = False
+        self.depth = 0
+
+    def generic_visit(self, node):
+        allowed = (
+            ast.Constant, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.operator, ast.unaryop,
+            ast.boolop, ast.cmpop, ast.expr_context, ast.keyword,
+        )
+        if not isinstance(node, allowed):
+            raise NoExpression
+        return super().generic_visit(node)
+
+    def visit_Name(self, node):
+        values = self.assigned.get(node.id, [])
+        if len(values) != 1 or self.depth > 20:
+            raise NoExpression
+        self.depth += 1
+        inlined = self.visit(copy.deepcopy(values[0]))
+        self.depth -= 1
+        return inlined
+
+    def visit_JoinedStr(self, node):
+        parts = []
+        for part in node.values:
+            if isinstance(part, ast.Constant):
+                parts.append(part)
+            elif part.conversion == -1 and part.format_spec is None:
+                parts.append(as_text(self.visit(part.value)))
+            else:
+                raise NoExpression
+        if not parts:
+            return ast.Constant("")
+        whole = parts[0]
+        for part in parts[1:]:
+            whole = ast.BinOp(whole, ast.Add(), part)
+        return whole
+
+    def visit_Subscript(self, node):
+        if ast.unparse(node.value) not in ("os.environ", "environ"):
+            raise NoExpression
+        self.reads = True
+        return ast.Subscript(path("os.environ"), self.visit(node.slice), ast.Load())
+
+    def visit_Call(self, node):
+        name = ast.unparse(node.func)
+        arguments = [self.visit(argument) for argument in node.args]
+        if node.keywords:
+            raise NoExpression
+        if name in ("os.environ.get", "os.getenv", "environ.get", "getenv"):
+            self.reads = True
+            return ast.Call(path("os.environ.get"), arguments, [])
+        if name in ("multiprocessing.cpu_count", "cpu_count", "os.cpu_count", "mp.cpu_count"):
+            self.reads = True
+            return ast.Call(path("os.cpu_count"), [], [])
+        if name in FUNCTIONS:
+            return ast.Call(ast.Name(name, ast.Load()), arguments, [])
+        raise NoExpression
+
+
+def as_text(tree):
+    """The same as text, whatever it gives."""
+    is_text = isinstance(tree, ast.Subscript) or isinstance(tree, ast.Constant) and isinstance(tree.value, str)
+    if isinstance(tree, ast.Call) and ast.unparse(tree.func) in ("os.environ.get", "str"):
+        is_text = all(isinstance(it, ast.Constant) and isinstance(it.value, str) for it in tree.args)
+    return tree if is_text else ast.Call(ast.Name("str", ast.Load()), [tree], [])
+
+
+def path(dotted):
+    return ast.parse(dotted, mode="eval").body
+
+
+def executed(code, namespace, names):
+    """Executes the file's code. Returns the line by which each name got its value."""
+    lines, values, last = {}, {}, [1]
+
+    def look():
+        for name in names:
+            if name in namespace and values.get(name, values) is not namespace[name]:
+                values[name] = namespace[name]
+                lines[name] = last[0]
+
+    def trace(frame, event, argument):
+        if frame.f_globals is not namespace or frame.f_code is not code:
+            return None
+        look()
+        last[0] = frame.f_lineno
+        return trace
+
+    sys.settrace(trace)
+    try:
+        exec(code, namespace)
+    finally:
+        sys.settrace(None)
+    look()
+    return lines
+
+
+def assignments(tree):
+    """What each name is assigned to in plain lines."""
+    values = {}
+    for node in ast.walk(tree):
+        targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+        if not isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
+            continue
+        for target in targets:
+            if isinstance(target, ast.Name):
+                value = None if isinstance(node, ast.AugAssign) else node.value
+                values.setdefault(target.id, []).append(value)
+    plain = {}
+    body = [node for node in tree.body if isinstance(node, ast.Assign)]
+    for name, found in values.items():
+        here = [node.value for node in body if any(getattr(t, "id", None) == name for t in node.targets)]
+        # Assigned elsewhere, too: what counts is known only after its execution.
+        plain[name] = here if len(here) == len(found) else []
+    return plain
+
+
+def expression(name, plain):
+    values = plain.get(name, [])
+    if len(values) != 1:
+        return None
+    translation = Translation(plain)
+    try:
+        tree = translation.visit(copy.deepcopy(values[0]))
+        return ast.unparse(ast.fix_missing_locations(tree)) if translation.reads else None
+    except (NoExpression, AttributeError, RecursionError):
+        return None
+
+
+def said(value):
+    """The kind of a value, and its text."""
+    if value is None:
+        return "nothing", None
+    if isinstance(value, bool):
+        return "flag", value
+    if isinstance(value, (int, float, str)):
+        return "text", str(value)
+    if isinstance(value, (list, tuple)) and all(isinstance(one, (int, str)) for one in value):
+        return "list", [str(one) for one in value]
+    return "code", None
+
+
+def main(file, names):
+    signal.alarm(PATIENCE)
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # What the file prints is for the person who reads.
+    os.dup2(2, 1)
+    with open(file, "rb") as source:
+        text = source.read()
+    try:
+        tree = ast.parse(text, file)
+        code = compile(text, file, "exec")
+    except (SyntaxError, ValueError) as error:
+        answer = {"line": getattr(error, "lineno", 1), "error": getattr(error, "msg", str(error))}
+        json.dump(answer, out)
+        return
+    sys.path.insert(0, os.getcwd())
+    sys.meta_path.append(Finder())
+    namespace = {
+        "__builtins__": builtins,
+        "__name__": "__config__",
+        "__file__": file,
+        "__doc__": None,
+        "__package__": None,
+    }
+    try:
+        lines = executed(code, namespace, names)
+    except BaseException as error:
+        frame, line = error.__traceback__, 1
+        while frame is not None:
+            if frame.tb_frame.f_code.co_filename == file:
+                line = frame.tb_lineno
+            frame = frame.tb_next
+        json.dump({"line": line, "error": "%s: %s" % (type(error).__name__, error)}, out)
+        return
+    plain = assignments(tree)
+    settings = []
+    for name in names:
+        if name in namespace:
+            kind, value = said(namespace[name])
+            found = {"name": name, "line": lines.get(name, 1), "kind": kind, "value": value}
+            if kind == "text":
+                found["expression"] = expression(name, plain)
+                found["is_text"] = isinstance(namespace[name], str)
+            settings.append(found)
+    json.dump({"settings": settings}, out)
+    out.flush()
+
+
+main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,136 @@
+//! `import --check`: the imported site is started once, and asked for `/`.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+
+use crate::commands::edit::init::write_new;
+use crate::import::imported_text::ImportedText;
+use crate::import::site::{ListenAddress, ListenProtocol, Placed, Site};
+use crate::import::written_site::written;
+use crate::line::failure::Failure;
+use crate::log::{self, Level};
+
+/// Any free port of this machine.
+const ADDRESS: &str = "tcp://127.0.0.1:0";
+
+/// What the server says once it answers, before its address.
+const SERVING: &str = "serving http://";
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The text of a file that serves the same application for a trial: by HTTP, at a free port, as the present user, and
+/// without the programs beside it.
+pub(super) fn text(site: &Site, first_line: &str, name: &str) -> String {
+    let mut trial = site.clone();
+    let places = trial.addresses.first().map(|it| it.places.clone());
+    trial.addresses = vec![Placed {
+        value: ListenAddress {
+            protocol: ListenProtocol::Http,
+            url: ImportedText::known(ADDRESS),
+        },
+        places: places.unwrap_or_default(),
+    }];
+    trial.programs.clear();
+    trial.settings.retain(|name, _| {
+        let elsewhere = [
+            "runner.user",
+            "runner.group",
+            "runner.tls.",
+            "runner.socket.",
+            "runner.supervise.",
+            "runner.status.",
+            "runner.log.",
+        ];
+        !elsewhere.iter().any(|it| name.starts_with(it))
+    });
+    written(&mut trial, first_line, name)
+}
+
+/// A file that is removed in the end.
+struct TrialFile<'a>(&'a Path);
+
+impl Drop for TrialFile<'_> {
+    fn drop(&mut self) {
+        // It is of no use to anybody, whether it can be removed or not.
+        let _ = std::fs::remove_file(self.0);
+    }
+}
+
+/// A server that is stopped in the end.
+struct TrialServer(Child);
+
+impl Drop for TrialServer {
+    fn drop(&mut self) {
+        // It has ended already if this fails.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a text as a file of a folder, for relative paths are relative to it, and asks it for `/`.
+///
+/// # Errors
+/// It does not start, or does not answer.
+pub(super) fn try_out(folder: &Path, text: &str) -> Result<(), Failure> {
+    let path = folder.join(format!(".import-{}.ini", std::process::id()));
+    write_new(&path, text)?;
+    let _file = TrialFile(&path);
+    Ok(asked(&path)?)
+}
+
+fn asked(path: &Path) -> anyhow::Result<()> {
+    let program = std::env::current_exe().context("this program's own file is not known")?;
+    let child = Command::new(program)
+        .arg("runIni")
+        .arg(path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start the file")?;
+    let mut server = TrialServer(child);
+    let output = server.0.stderr.take().context("its output is not there")?;
+    let mut said = String::new();
+    let mut lines = BufReader::new(output).lines();
+    let address = loop {
+        let Some(line) = lines.next() else {
+            bail!("what was written does not start:\n{said}");
+        };
+        let line = line?;
+        if let Some((_, rest)) = line.split_once(SERVING) {
+            break rest.split('/').next().unwrap_or_default().to_owned();
+        }
+        said.push_str(&line);
+        said.push('\n');
+    };
+    // It goes on writing: a pipe that nobody reads would stop it.
+    std::thread::spawn(move || lines.for_each(drop));
+    let status = status(&address)?;
+    log::drawn(
+        Level::Info,
+        &format!("it starts, and answers `GET /` with {status}\n"),
+    );
+    Ok(())
+}
+
+/// The status of the answer to `GET /`.
+fn status(address: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(address).context("it does not accept connections")?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET / HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let mut head = Vec::new();
+    stream
+        .take(4096)
+        .read_to_end(&mut head)
+        .context("it does not answer")?;
+    let head = String::from_utf8_lossy(&head);
+    let line = head.lines().next().unwrap_or_default();
+    let status = line.split_once(' ').map(|(_, status)| status.to_owned());
+    status.ok_or_else(|| anyhow!("it answers something else than HTTP: `{line}`"))
+}

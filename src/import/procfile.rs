@@ -1,0 +1,179 @@
+//! `Procfile`: a process by its name on each line.
+
+use std::sync::Arc;
+
+use crate::import::Facts;
+use crate::import::command_words::{CommandWords, NeedsShell};
+use crate::import::imported_text::ImportedText;
+use crate::import::section_lines::{broken, lines, whole};
+use crate::import::server_program;
+use crate::import::site::{ImportedApplication, ListenProtocol, Placed, Site};
+use crate::syntax::{Diagnostic, Place, Source, Span};
+
+/// The process that gets requests.
+const WEB: &[&str] = &["web", "api", "app", "server"];
+
+/// Reads a file.
+///
+/// # Errors
+/// A line has no name, or no command.
+pub fn read(source: &Arc<Source>, facts: &Facts<'_>) -> Result<Site, Diagnostic> {
+    let mut processes = Vec::new();
+    for (start, line) in lines(&source.text) {
+        let trimmed = line.trim();
+        let begin = start + (line.len() - line.trim_start().len());
+        let place = Place {
+            source: Arc::clone(source),
+            span: Span::new(begin, begin + trimmed.len()),
+        };
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            continue;
+        }
+        let named = trimmed.split_once(':').filter(|(name, _)| {
+            let is_of_name = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+            !name.is_empty() && name.chars().all(is_of_name)
+        });
+        let Some((name, command)) = named else {
+            let hint = "write `web: COMMAND`";
+            return Err(broken(&place, "a name and a colon are missing").with_hint(hint));
+        };
+        if command.trim().is_empty() {
+            return Err(broken(&place, "a command is missing behind the name"));
+        }
+        processes.push((name.to_owned(), command.trim().to_owned(), place));
+    }
+    let web = WEB
+        .iter()
+        .find_map(|web| processes.iter().position(|(name, ..)| name == web));
+    let mut site = Site::default();
+    for (number, (name, command, place)) in processes.iter().enumerate() {
+        if Some(number) == web {
+            site.add(served(command, place, facts)?);
+        } else if name == "release" {
+            site.before_start.push(Placed::new(command.clone(), place));
+        } else {
+            site.programs.push(Placed::new(as_program(command), place));
+        }
+    }
+    if web.is_none() {
+        site.miss(&whole(source), "no process is named `web`");
+    }
+    Ok(site)
+}
+
+/// The site that the command of a process describes.
+///
+/// # Errors
+/// The command has a mistake.
+pub fn served(command: &str, place: &Place, facts: &Facts<'_>) -> Result<Site, Diagnostic> {
+    let words = match CommandWords::parse(command) {
+        Ok(words) => words,
+        Err(NeedsShell::OpenQuote) => {
+            return Err(broken(place, "a quotation mark has no other"));
+        }
+        Err(NeedsShell::Operators) => return shell(command, place, facts),
+    };
+    if let Some(missing) = option_without_value(&words) {
+        return Err(broken(
+            place,
+            format!("the value of `{missing}` is missing"),
+        ));
+    }
+    match server_program::site(&words, place, facts)? {
+        Some(site) => Ok(site),
+        None => Ok(program(words, place)),
+    }
+}
+
+/// A server in any language: it gets its port as `$PORT`, and in its words.
+fn program(command: CommandWords, place: &Place) -> Site {
+    let words = command.words.into_iter();
+    let words = words.map(|word| word.with_variable("PORT", "{port}"));
+    let mut site = Site::default();
+    let application = ImportedApplication::program(words.collect());
+    site.application = Some(Placed::new(application, place));
+    for pair in command.environment {
+        site.environment.push(Placed::new(pair, place));
+    }
+    let port = ImportedText::of_variable("PORT", Some("8000"));
+    let url = port.after("tcp://*:");
+    site.listen(ListenProtocol::Http, url, place);
+    site
+}
+
+/// What needs a shell: the last command of it is the server, what is before it runs before the start.
+fn shell(command: &str, place: &Place, facts: &Facts<'_>) -> Result<Site, Diagnostic> {
+    let mut steps: Vec<&str> = command.split("&&").map(str::trim).collect();
+    let last = steps.pop().unwrap_or_default();
+    let words = CommandWords::parse(last);
+    let site = match words {
+        Ok(words) if !steps.is_empty() => server_program::site(&words, place, facts)?,
+        Ok(_) | Err(_) => None,
+    };
+    let Some(mut site) = site else {
+        let words = ["sh", "-c", command].map(ImportedText::known);
+        let command = CommandWords {
+            environment: Vec::new(),
+            words: words.to_vec(),
+        };
+        return Ok(program(command, place));
+    };
+    for step in steps {
+        match step.strip_prefix("cd ") {
+            Some(folder) => {
+                let folder = ImportedText::known(folder.trim());
+                site.set_text("runner.workers.directory", &folder, place);
+                site.path.insert(0, Placed::new(folder, place));
+            }
+            None => {
+                let step = step.to_owned();
+                site.before_start.push(Placed::new(step, place));
+            }
+        }
+    }
+    Ok(site)
+}
+
+/// An option that is followed by another one although it wants a value: `-b --chdir src`.
+fn option_without_value(command: &CommandWords) -> Option<String> {
+    const WANT: &[&str] = &[
+        "-b",
+        "--bind",
+        "-w",
+        "--workers",
+        "-k",
+        "-t",
+        "-c",
+        "--chdir",
+    ];
+    let (at, "gunicorn") = command.program()? else {
+        return None;
+    };
+    let words = &command.words[at..];
+    let pair = words.windows(2).find(|pair| {
+        let is_wanting = pair[0].literal().is_some_and(|word| WANT.contains(&word));
+        is_wanting && pair[1].beginning().starts_with('-') && pair[1].beginning() != "-"
+    });
+    pair.and_then(|pair| pair[0].literal()).map(str::to_owned)
+}
+
+/// A command line for `runner.supervise.programs`, which has no shell but calls one.
+#[must_use]
+pub fn as_program(command: &str) -> String {
+    match CommandWords::parse(command) {
+        Ok(words) if words.environment.is_empty() && !command.contains('$') => command.to_owned(),
+        _ => in_shell(command),
+    }
+}
+
+/// The command line of a shell that runs a command.
+#[must_use]
+pub fn in_shell(command: &str) -> String {
+    format!("sh -c {}", shell_quoted(command))
+}
+
+/// A text as one word of a shell.
+#[must_use]
+pub fn shell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}

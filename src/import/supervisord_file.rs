@@ -1,0 +1,262 @@
+//! `supervisord.conf`: its programs, of which one serves.
+
+use std::sync::Arc;
+
+use crate::import::Facts;
+use crate::import::command_words::CommandWords;
+use crate::import::imported_text::ImportedText;
+use crate::import::procfile::{as_program, in_shell, served, shell_quoted};
+use crate::import::section_lines::{
+    FileSection, GoesOn, KeyValue, SectionSyntax, broken, sections, whole,
+};
+use crate::import::server_program::SERVERS;
+use crate::import::site::{Placed, Site};
+use crate::syntax::{Diagnostic, Source};
+
+const SYNTAX: SectionSyntax = SectionSyntax {
+    separators: &['=', ':'],
+    has_comments_behind: true,
+    goes_on: GoesOn::Indented,
+    has_flags: false,
+};
+
+/// The processes of a program that are run at most.
+const MOST_PROCESSES: usize = 64;
+
+/// Reads a file. `section` is the name of the program that serves.
+///
+/// # Errors
+/// The file is broken, or there is no such program.
+pub fn read(
+    source: &Arc<Source>,
+    section: Option<&str>,
+    facts: &Facts<'_>,
+) -> Result<Site, Diagnostic> {
+    let sections = sections(source, SYNTAX)?;
+    let programs: Vec<(&str, &FileSection)> = sections
+        .iter()
+        .filter_map(|section| Some((section.name.strip_prefix("program:")?, section)))
+        .collect();
+    let serves = |section: &FileSection| {
+        let command = value(section, "command").map(|(command, _)| shell_text(&command));
+        let words = command.and_then(|command| CommandWords::parse(&inner(&command)).ok());
+        words.is_some_and(|words| {
+            words
+                .program()
+                .is_some_and(|(_, program)| SERVERS.contains(&program))
+        })
+    };
+    let server = match section {
+        Some(wanted) => {
+            let found = programs.iter().position(|(name, _)| *name == wanted);
+            if found.is_none() {
+                let message = format!("there is no section `[program:{wanted}]`");
+                return Err(broken(&whole(source), message));
+            }
+            found
+        }
+        None => programs.iter().position(|(_, section)| serves(section)),
+    };
+    let mut site = Site::default();
+    for (number, (name, section)) in programs.iter().enumerate() {
+        let Some((command, line)) = value(section, "command") else {
+            let place = section.lines.first().map(|line| line.place.clone());
+            let place = place.unwrap_or_else(|| whole(source));
+            return Err(broken(&place, format!("`[program:{name}]` has no command")));
+        };
+        let command = shell_text(&command);
+        if Some(number) == server {
+            let mut served = served(&inner(&command), &line.place, facts)?;
+            of_server(section, &mut served);
+            site.add(served);
+            continue;
+        }
+        if server.is_some() && is_web_server(&command) {
+            site.leave(&line.place, "a web server in front is not needed; as a program of the service manager it goes on");
+            continue;
+        }
+        if let Some((_, line)) = value(section, "user") {
+            site.leave(
+                &line.place,
+                "programs run as the user of the server: `runner.user`",
+            );
+        }
+        let count = value(section, "numprocs").and_then(|(text, _)| text.parse::<usize>().ok());
+        for number in 0..count.unwrap_or(1).min(MOST_PROCESSES) {
+            let command = command.replace("%(process_num)s", &number.to_string());
+            let program = Placed::new(beside(section, &command), &line.place);
+            site.programs.push(program);
+        }
+    }
+    if server.is_none() {
+        if site.programs.is_empty() {
+            site.miss(&whole(source), "it has no programs");
+        } else {
+            site.main_program = Some(site.programs.remove(0));
+        }
+    }
+    Ok(site)
+}
+
+/// The command of a program beside the server, with its folder and environment.
+fn beside(section: &FileSection, command: &str) -> String {
+    let folder = value(section, "directory").map(|(folder, _)| shell_text(&folder));
+    let environment = value(section, "environment").map(|(text, _)| pairs(&text));
+    let environment = environment.unwrap_or_default();
+    if folder.is_none() && environment.is_empty() {
+        return as_program(command);
+    }
+    let mut script = String::new();
+    if let Some(folder) = folder {
+        script.push_str(&format!("cd {} && ", shell_quoted(&folder)));
+    }
+    script.push_str("exec ");
+    if !environment.is_empty() {
+        script.push_str("env ");
+    }
+    for (name, value) in environment {
+        script.push_str(&format!("{name}={} ", shell_quoted(&value)));
+    }
+    script.push_str(command);
+    in_shell(&script)
+}
+
+/// The value of a key, and its line.
+fn value<'a>(section: &'a FileSection, key: &str) -> Option<(String, &'a KeyValue)> {
+    let line = section.lines.iter().rev().find(|line| line.key == key)?;
+    Some((line.value.clone().unwrap_or_default(), line))
+}
+
+/// `%(ENV_NAME)s` as a shell writes it, on one line.
+fn shell_text(text: &str) -> String {
+    let mut written = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("%(ENV_") {
+        written.push_str(before);
+        let Some((name, behind)) = behind.split_once(")s") else {
+            written.push_str("%(ENV_");
+            rest = behind;
+            continue;
+        };
+        written.push_str(&format!("${{{name}}}"));
+        rest = behind;
+    }
+    written.push_str(rest);
+    written.replace("%%", "%").replace('\n', " ")
+}
+
+/// The command in `bash -c "…"`.
+fn inner(command: &str) -> String {
+    let words = CommandWords::parse(command).unwrap_or_default().words;
+    let literal: Vec<&str> = words.iter().filter_map(ImportedText::literal).collect();
+    match &*literal {
+        [shell, flag, inner, ..]
+            if is_shell(shell) && flag.starts_with('-') && flag.ends_with('c') =>
+        {
+            (*inner).to_owned()
+        }
+        _ => {
+            // With variables in it, it is no literal: taken as it is written.
+            let quoted = command
+                .split_once(" -c ")
+                .filter(|(shell, _)| is_shell(shell.trim()));
+            let trimmed = quoted.map(|(_, inner)| inner.trim().trim_matches(['"', '\'']));
+            trimmed.unwrap_or(command).to_owned()
+        }
+    }
+}
+
+fn is_shell(word: &str) -> bool {
+    matches!(
+        word.rsplit('/').next(),
+        Some("sh" | "bash" | "dash" | "zsh")
+    )
+}
+
+fn is_web_server(command: &str) -> bool {
+    let first = command.split_whitespace().next().unwrap_or_default();
+    matches!(
+        first.rsplit('/').next(),
+        Some("nginx" | "apache2" | "httpd" | "caddy")
+    )
+}
+
+/// What supervisord says of the program that serves.
+fn of_server(section: &FileSection, site: &mut Site) {
+    for line in &section.lines {
+        let value = line.value.as_deref().unwrap_or_default();
+        let place = &line.place;
+        let text = ImportedText::known(value);
+        match line.key.as_str() {
+            "directory" => {
+                site.set_text("runner.workers.directory", &text, place);
+                site.path.insert(0, Placed::new(text, place));
+            }
+            "user" => site.set_text("runner.user", &text, place),
+            "umask" => site.set_text("runner.umask", &text, place),
+            "stopwaitsecs" => site.set_number("runner.stop_timeout", &text, place),
+            "environment" => {
+                for (name, value) in pairs(value) {
+                    let pair = (name, ImportedText::known(value));
+                    site.environment.push(Placed::new(pair, place));
+                }
+            }
+            "numprocs" if value != "1" => {
+                site.leave(
+                    place,
+                    "one server has several workers: `runner.workers.max`",
+                );
+            }
+            "stdout_logfile" | "stderr_logfile"
+                if !value.starts_with("/dev/") && !["NONE", "AUTO"].contains(&value) =>
+            {
+                site.leave(
+                    place,
+                    "the log goes to standard error, which the service manager keeps",
+                );
+            }
+            // Starting again, stopping and output are what a master does.
+            _ => {}
+        }
+    }
+}
+
+/// `A="1",B=2`.
+fn pairs(text: &str) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    let mut rest = text.trim();
+    while let Some((name, behind)) = rest.split_once('=') {
+        let behind = behind.trim_start();
+        let (value, after) = match behind.chars().next() {
+            Some(mark @ ('"' | '\'')) => {
+                let inner = &behind[1..];
+                inner.split_once(mark).unwrap_or((inner, ""))
+            }
+            _ => {
+                let end = behind.find([',', '\n']).unwrap_or(behind.len());
+                behind.split_at(end)
+            }
+        };
+        pairs.push((name.trim().to_owned(), value.trim().replace("%%", "%")));
+        rest = after.trim_start_matches([',', ' ', '\n', '\t']);
+    }
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{inner, pairs, shell_text};
+
+    #[test]
+    fn values_are_those_of_supervisord() {
+        assert_eq!(shell_text("a %(ENV_PORT)s 50%%\nb"), "a ${PORT} 50% b");
+        assert_eq!(inner("/bin/bash -lc 'gunicorn a:b'"), "gunicorn a:b");
+        assert_eq!(
+            inner("bash -c \"gunicorn -b :$PORT a:b\""),
+            "gunicorn -b :$PORT a:b"
+        );
+        let found = pairs("A=\"1,2\",B=x, C='y'");
+        let found: Vec<(&str, &str)> = found.iter().map(|(a, b)| (&**a, &**b)).collect();
+        assert_eq!(found, [("A", "1,2"), ("B", "x"), ("C", "y")]);
+    }
+}

@@ -1,0 +1,214 @@
+//! `uwsgi.ini`: its sections, its variables, then its [options](crate::import::uwsgi_options).
+//!
+//! As uWSGI reads it (`core/ini.c`, `core/config.c`): a comment is a line that begins with `;` or `#`, and what stands behind
+//! a value belongs to it. A key may stand alone, may repeat, and what is no option is a variable. `%(name)` is an option or
+//! variable of this name, `$(NAME)` an environment variable, `%d` and others are parts of the file's path.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::import::imported_text::{ImportedText, Piece};
+use crate::import::section_lines::{
+    FileSection, GoesOn, KeyValue, SectionSyntax, broken, sections, whole,
+};
+use crate::import::site::Site;
+use crate::import::uwsgi_options::{self, UwsgiOption};
+use crate::syntax::{Diagnostic, Source, did_you_mean};
+
+const SYNTAX: SectionSyntax = SectionSyntax {
+    separators: &['='],
+    has_comments_behind: false,
+    goes_on: GoesOn::Never,
+    has_flags: true,
+};
+
+/// The section that uWSGI reads.
+const SECTION: &str = "uwsgi";
+
+/// How deep sections include one another.
+const DEPTH: usize = 8;
+
+/// Reads the section that is asked for, or `[uwsgi]`.
+///
+/// # Errors
+/// The file is broken, or there is no such section.
+pub fn read(source: &Arc<Source>, section: Option<&str>) -> Result<Site, Diagnostic> {
+    let sections = sections(source, SYNTAX)?;
+    let wanted = section.unwrap_or(SECTION);
+    let mut lines = Vec::new();
+    if !collect(&sections, wanted, DEPTH, &mut lines) {
+        let names = sections.iter().map(|section| section.name.as_str());
+        let hint = did_you_mean(wanted, names.clone());
+        let others: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+        let hint = match others.is_empty() {
+            true => hint,
+            false => hint.or(Some(format!(
+                "it has {}; `--section` says which one is meant",
+                others.join(", ")
+            ))),
+        };
+        let message = format!("there is no section `[{wanted}]`");
+        return Err(broken(&whole(source), message).with_hint_if(hint));
+    }
+    let variables = variables(&lines);
+    let expand = |text: &str| expanded(text, source, &variables, DEPTH);
+    let options = lines.iter().map(|line| UwsgiOption {
+        name: line.key.replace('_', "-"),
+        value: line.value.as_deref().map(&expand),
+        place: line.place.clone(),
+        // It is a variable of the file if something uses it.
+        is_used: is_used(&lines, &line.key),
+    });
+    Ok(uwsgi_options::site(options.collect(), source))
+}
+
+/// The lines of a section, those of the sections that it includes in their places.
+fn collect<'a>(
+    sections: &'a [FileSection],
+    name: &str,
+    depth: usize,
+    lines: &mut Vec<&'a KeyValue>,
+) -> bool {
+    let mut found = false;
+    for section in sections.iter().filter(|section| section.name == name) {
+        found = true;
+        for line in &section.lines {
+            let included = match (line.key.as_str(), line.value.as_deref()) {
+                ("ini" | "include", Some(value)) => value.strip_prefix(':'),
+                _ => None,
+            };
+            let is_here = included.is_some_and(|other| {
+                depth > 0 && collect(sections, other.trim(), depth - 1, lines)
+            });
+            if !is_here {
+                lines.push(line);
+            }
+        }
+    }
+    found
+}
+
+/// What each key stands for in `%(key)`: the value that was said last.
+fn variables<'a>(lines: &[&'a KeyValue]) -> HashMap<&'a str, &'a str> {
+    let mut variables = HashMap::new();
+    for line in lines {
+        let value = line.value.as_deref().unwrap_or("true");
+        // `set = name=value`, `set-placeholder = name=value`.
+        if matches!(line.key.as_str(), "set" | "set-placeholder" | "set-ph")
+            && let Some((name, value)) = value.split_once('=')
+        {
+            variables.insert(name.trim(), value.trim());
+        }
+        variables.insert(line.key.as_str(), value);
+    }
+    variables
+}
+
+fn is_used(lines: &[&KeyValue], key: &str) -> bool {
+    let reference = format!("%({key}");
+    lines.iter().any(|line| {
+        let value = line.value.as_deref().unwrap_or_default();
+        value.contains(&reference)
+    })
+}
+
+/// A value with what its variables stand for.
+fn expanded(
+    text: &str,
+    source: &Source,
+    variables: &HashMap<&str, &str>,
+    depth: usize,
+) -> ImportedText {
+    let mut whole = ImportedText::default();
+    let mut rest = text;
+    while let Some(at) = rest.find(['%', '$']) {
+        whole.push(Piece::Literal(rest[..at].to_owned()));
+        let from = &rest[at..];
+        let (known, behind) = reference(from, source, variables, depth);
+        match known {
+            Some(known) => whole = known.joined_after(&whole),
+            None => whole.push(Piece::Literal(from[..from.len() - behind.len()].to_owned())),
+        }
+        rest = behind;
+    }
+    whole.push(Piece::Literal(rest.to_owned()));
+    whole
+}
+
+/// What a text that begins with `%` or `$` refers to there, and the text behind it.
+fn reference<'a>(
+    text: &'a str,
+    source: &Source,
+    variables: &HashMap<&str, &str>,
+    depth: usize,
+) -> (Option<ImportedText>, &'a str) {
+    if let Some((name, behind)) = text.strip_prefix("$(").and_then(|it| it.split_once(')')) {
+        let mut variable = ImportedText::default();
+        variable.push(Piece::Variable {
+            name: name.to_owned(),
+            // uWSGI leaves nothing where the variable is not set.
+            default: Some(String::new()),
+        });
+        return (Some(variable), behind);
+    }
+    if let Some((name, behind)) = text.strip_prefix("%(").and_then(|it| it.split_once(')')) {
+        let cores = name.trim().strip_prefix("%k");
+        if let Some(sum) = cores.filter(|sum| sum.chars().all(|c| "+-*/ 0123456789".contains(c))) {
+            let sum = sum.replace('/', "//");
+            let expression = format!("os.cpu_count(){}", sum.trim_end());
+            return (Some(ImportedText::of_expression(expression)), behind);
+        }
+        let value = variables.get(name).filter(|_| depth > 0);
+        let known = value.map(|value| expanded(value, source, variables, depth - 1));
+        return (known, behind);
+    }
+    let mut letters = text.chars();
+    let _sign = letters.next();
+    let letter = letters.next();
+    let behind = letters.as_str();
+    let file = source.name.rsplit('/').next().unwrap_or_default();
+    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    let known = match (text.starts_with('%'), letter) {
+        (true, Some('%')) => ImportedText::known("%"),
+        // The folder of the file, with a slash behind it: what we read is relative to it.
+        (true, Some('d')) => ImportedText::known("./"),
+        (true, Some('p' | 's')) => ImportedText::known(file),
+        (true, Some('n')) => ImportedText::known(stem),
+        (true, Some('k')) => ImportedText::of_expression("os.cpu_count()"),
+        (true, Some('h')) => ImportedText::of_expression("socket.gethostname()"),
+        _ => return (None, &text[1..]),
+    };
+    (Some(known), behind)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::{DEPTH, expanded};
+    use crate::syntax::Source;
+
+    #[test]
+    fn variables_are_expanded() {
+        let source = Source {
+            name: "deploy/shop.ini".to_owned(),
+            text: String::new(),
+        };
+        let variables =
+            HashMap::from([("base", "/srv"), ("root", "%(base)/shop"), ("me", "%(me)")]);
+        for (text, expression) in [
+            ("%(root)/x", "'/srv/shop/x'"),
+            ("%d%n.sock", "'./shop.sock'"),
+            ("100%%", "'100%'"),
+            (":$(PORT)", "':' + os.environ.get('PORT', '')"),
+            ("%(%k * 2 + 1)", "str(os.cpu_count() * 2 + 1)"),
+            ("%(unknown) $", "'%(unknown) $'"),
+            ("{{ a }}", "'{{ a }}'"),
+        ] {
+            let found = expanded(text, &source, &variables, DEPTH).expression();
+            assert_eq!(found, expression, "{text}");
+        }
+        // It ends.
+        expanded("%(me)", &source, &variables, DEPTH);
+    }
+}
