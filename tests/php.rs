@@ -284,7 +284,7 @@ fn a_reload_of_php_loses_nothing_and_a_killed_process_what_it_had_begun() {
         reads.more(100);
         let child = |pid: &Pid| *pid != fpm.pid();
         let processes = fpm.processes().into_iter().map(|(pid, _)| pid);
-        if let Some(pid) = processes.filter(child).last() {
+        if let Some(pid) = processes.rev().find(child) {
             // It may have ended by itself.
             let _ = kill_process(pid, Signal::KILL);
         }

@@ -144,14 +144,14 @@ fn variable(text: &str) -> Result<(Piece, usize), NeedsShell> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CommandWords, NeedsShell};
+    use super::{CommandWords, ImportedText, NeedsShell};
 
     #[test]
     fn words_and_variables_are_taken_apart() {
         let line =
             r#"A=1 B='x y' exec python3 -m gunicorn -b "0.0.0.0:${PORT:-80}" a\ b:app  # web"#;
         let command = CommandWords::parse(line).expect("no shell is needed");
-        let words: Vec<String> = command.words.iter().map(|it| it.expression()).collect();
+        let words: Vec<String> = command.words.iter().map(ImportedText::expression).collect();
         assert_eq!(
             words,
             [

@@ -234,9 +234,10 @@ fn value_of<'a>(said: &'a [Said], name: &str) -> Option<&'a SaidValue> {
 fn take_one(one: &Said, said: &[Said], is_asgi: bool, site: &mut Site) -> bool {
     let place = &one.place;
     let text = one.value.text();
-    let number = |site: &mut Site, name: &str| match &text {
-        Some(text) => site.set_number(name, text, place),
-        None => {}
+    let number = |site: &mut Site, name: &str| {
+        if let Some(text) = &text {
+            site.set_number(name, text, place);
+        }
     };
     let path = |site: &mut Site, name: &str| match &text {
         Some(text) if !text.is_empty() => site.set_text(name, text, place),
@@ -250,14 +251,16 @@ fn take_one(one: &Said, said: &[Said], is_asgi: bool, site: &mut Site) -> bool {
             None => return false,
         },
         "worker_class" => worker_class(one, said, is_asgi, site),
-        "threads" => match is_asgi {
-            true => {}
-            false => number(site, "runner.workers.threads"),
-        },
-        "worker_connections" => match is_asgi {
-            true => number(site, "runner.asgi.concurrency"),
-            false => {}
-        },
+        "threads" => {
+            if !is_asgi {
+                number(site, "runner.workers.threads");
+            }
+        }
+        "worker_connections" => {
+            if is_asgi {
+                number(site, "runner.asgi.concurrency");
+            }
+        }
         "timeout" => number(site, "runner.request.timeout"),
         "graceful_timeout" => number(site, "runner.stop_timeout"),
         "keepalive" | "keep_alive" => number(site, "runner.http.keep_alive"),
@@ -333,10 +336,11 @@ fn take_one(one: &Said, said: &[Said], is_asgi: bool, site: &mut Site) -> bool {
         "certfile" => path(site, "runner.tls.cert"),
         "keyfile" => path(site, "runner.tls.key"),
         "ca_certs" => path(site, "runner.tls.client_ca"),
-        "proxy_protocol" => match one.value.is_on() {
-            true => site.set("runner.http.proxy_protocol", "True", place),
-            false => {}
-        },
+        "proxy_protocol" => {
+            if one.value.is_on() {
+                site.set("runner.http.proxy_protocol", "True", place);
+            }
+        }
         "daemon" | "reload" => return !one.value.is_on(),
         _ => return matches!(one.value, SaidValue::Nothing | SaidValue::Flag(false)),
     }

@@ -113,9 +113,12 @@ impl ImportKind {
     }
 }
 
+/// The settings of a file of gunicorn's; `None` if there is no such file.
+pub type GunicornFile = Result<Option<Vec<gunicorn_settings::Said>>, Diagnostic>;
+
 /// What a text alone does not say.
 pub struct Facts<'a> {
     /// Executes a file of gunicorn's and returns its settings; `None` if there is no such file. The path is relative to the
     /// text's folder.
-    pub gunicorn: &'a dyn Fn(&str) -> Result<Option<Vec<gunicorn_settings::Said>>, Diagnostic>,
+    pub gunicorn: &'a dyn Fn(&str) -> GunicornFile,
 }

@@ -641,6 +641,6 @@ fn uwsgi(words: &[ImportedText], place: &Place, site: &mut Site) {
         }
     }
     if !taken.is_empty() || site.left.is_empty() {
-        site.add(uwsgi_options::site(taken, &place.source));
+        site.add(uwsgi_options::site(&taken, &place.source));
     }
 }

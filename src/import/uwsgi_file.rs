@@ -59,7 +59,8 @@ pub fn read(source: &Arc<Source>, section: Option<&str>) -> Result<Site, Diagnos
         // It is a variable of the file if something uses it.
         is_used: is_used(&lines, &line.key),
     });
-    Ok(uwsgi_options::site(options.collect(), source))
+    let options: Vec<UwsgiOption> = options.collect();
+    Ok(uwsgi_options::site(&options, source))
 }
 
 /// The lines of a section, those of the sections that it includes in their places.

@@ -110,16 +110,16 @@ struct Application {
 
 /// The site that the options describe.
 #[must_use]
-pub fn site(options: Vec<UwsgiOption>, source: &Arc<Source>) -> Site {
+pub fn site(options: &[UwsgiOption], source: &Arc<Source>) -> Site {
     let mut site = Site::default();
     let mut application = Application::default();
     let names: Vec<String> = options.iter().map(|option| option.name.clone()).collect();
-    for option in &options {
+    for option in options {
         if !take(option, &mut site, &mut application) {
             leave(option, &names, &mut site);
         }
     }
-    finish(&mut site, application, source);
+    finish(&mut site, &application, source);
     site
 }
 
@@ -455,7 +455,7 @@ fn before_start(value: &ImportedText, site: &mut Site, place: &Place) {
 }
 
 /// What several options say together.
-fn finish(site: &mut Site, application: Application, source: &Arc<Source>) {
+fn finish(site: &mut Site, application: &Application, source: &Arc<Source>) {
     if let Some((folder, place)) = &application.directory {
         site.set_text("runner.workers.directory", folder, place);
         // The folder that uWSGI is in is one that Python imports from.

@@ -175,7 +175,7 @@ fn urls(text: &mut String, addresses: &[Placed<ImportedText>]) {
 /// Makes settings of what was said in several places.
 fn lists(site: &mut Site) {
     let path = std::mem::take(&mut site.path);
-    set_list(site, "runner.path", path, |path| path.expression());
+    set_list(site, "runner.path", path, ImportedText::expression);
     let programs = std::mem::take(&mut site.programs);
     set_list(site, "runner.supervise.programs", programs, |it| {
         quoted_text(it)
