@@ -70,7 +70,7 @@ fn supervised() {
 /// Programs of other languages, of which no process stays.
 #[test]
 fn programs_of_other_languages() {
-    for language in ["node", "ruby"] {
+    for language in ["node", "php", "ruby"] {
         let folder = Folder::new().copy(&format!("examples/{language}"));
         let file = format!("{language}/hello.ini");
         let server = folder.program(&file, NO_ARGUMENTS).start();
@@ -119,6 +119,7 @@ fn none_is_forgotten() {
         "examples/hello/hello.fcgi",
         "examples/hello/hello.ini",
         "examples/node/hello.ini",
+        "examples/php/hello.ini",
         "examples/ruby/hello.ini",
         "examples/supervise/clock.conf",
     ];

@@ -17,6 +17,7 @@ caddy                                  caddy
 cgi-fcgi                               libfcgi-bin
 curl                                   curl
 /usr/sbin/php-fpm*                     php-fpm
+php-cgi                                php-cgi
 git                                    git
 /usr/lib/git-core/git-http-backend     git
 openssl                                openssl

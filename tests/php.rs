@@ -1,4 +1,5 @@
-//! PHP under PHP-FPM: `upstream fastcgi+unix:… --root FOLDER`.
+//! PHP under PHP-FPM: `upstream fastcgi+unix:… --root FOLDER`; and in processes that runner starts:
+//! `upstream fastcgi --root FOLDER exec: php-cgi`.
 
 mod support;
 
@@ -293,4 +294,38 @@ fn a_reload_of_php_loses_nothing_and_a_killed_process_what_it_had_begun() {
     reads.stop().answers(&[200, 502]);
     assert_eq!(server.stop().status, 0);
     assert_eq!(fpm.stop().status, 0);
+}
+
+/// `php-cgi` has one connection at a time, and waits for the next request on one that is kept.
+#[test]
+fn one_process_of_php_holds_up_nobody() {
+    let words = "serve tcp://127.0.0.1:0 upstream fastcgi --root site --front index.php --files exec: php-cgi";
+    let server = site().runner(words.split(' ')).start();
+    for (target, text) in [
+        ("/", "front of /"),
+        ("/x", "front of /x"),
+        ("/admin/", "admin"),
+    ] {
+        assert_eq!(server.get(target).ok(), text, "{target}");
+    }
+    assert_eq!(server.get("/style.css").ok(), "body {}\n");
+    let load = || Load::new(server.address()).target("/admin/");
+    let reads = load().fresh(2).kept(2).start();
+    let writes = load().post(b"a=b").kept(2).start();
+    // By itself, it ends after 500 requests, and leaves those behind that have connected.
+    writes.more(510);
+    writes.stop().is_whole();
+    for _ in 0..3 {
+        reads.more(50);
+        let mut processes = server.processes().into_iter();
+        let php =
+            processes.find(|(_, words)| words.contains("php-cgi") && !words.contains("serve"));
+        if let Some((pid, _)) = php {
+            // It may have ended by itself.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+    reads.more(50);
+    reads.stop().is_whole();
+    assert_eq!(server.stop().status, 0);
 }

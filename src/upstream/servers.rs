@@ -404,10 +404,17 @@ impl<C: Send + 'static> Lease<C> {
         &self.server
     }
 
-    /// Takes the connection that was used last, if it has been kept for no longer than `longest`.
+    /// Takes the connection that was used last, if it has been kept for no longer than `longest`. Closes those that were kept
+    /// for too long: a process that waits for another request on one may serve no other connection.
     #[must_use]
     pub fn take_kept(&self, longest: Duration) -> Option<C> {
-        lock(&self.server.state).kept.take(Instant::now(), longest)
+        let now = Instant::now();
+        let mut state = lock(&self.server.state);
+        let expired = state.kept.take_expired(now);
+        let taken = state.kept.take(now, longest);
+        drop(state);
+        drop(expired);
+        taken
     }
 
     /// Makes a connection to the server, and notes whether it can be reached.

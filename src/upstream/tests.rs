@@ -110,6 +110,16 @@ async fn a_drained_server_finishes_what_it_has() {
 }
 
 #[tokio::test]
+async fn connections_that_were_kept_for_too_long_are_closed_before_another_is_made() {
+    let servers = servers([1], 1, true);
+    let lease = servers.lease().await.expect("a server");
+    lease.give_back('a', Duration::from_nanos(1));
+    let lease = servers.lease().await.expect("a server");
+    assert_eq!(lease.take_kept(SECOND), None);
+    assert_eq!(lease.server().counts().kept, 0);
+}
+
+#[tokio::test]
 async fn a_request_that_moves_on_leaves_no_place_of_a_drained_server_behind() {
     let servers = servers([1, 2], 1, false);
     let mut lease = servers.lease().await.expect("a server");

@@ -46,7 +46,9 @@ and `HOST`) and in its words in place of `{port}`; or at the Unix socket whose
 path is in place of `{socket}`. It begins in the folder of the file, and is ready
 when it accepts connections or, with `--ready PATH`, when it answers that with
 2xx or 3xx. A process that leaves three questions for `--health PATH` in a row
-without such an answer is replaced.
+without such an answer is replaced. PHP without PHP-FPM: `serve upstream fastcgi
+--root public exec: php-cgi`. A program that speaks FastCGI gets its socket as
+its standard input, unless `{port}` or `{socket}` is in its words.
 
 There are `runner.workers.min` processes and, while requests wait because each of
 them has as many as `--connections` says, up to `runner.workers.max`. They end

@@ -1,11 +1,11 @@
 //! FastCGI servers, of which PHP-FPM is the usual one.
 //!
 //! - A connection has one request at a time, as PHP-FPM and the others want it: no application in use multiplexes.
-//! - Connections are kept, but a process of PHP-FPM waits for the next request on a connection that is kept, and serves no
-//!   other meanwhile. So none is kept while another of ours has got no answer yet, which may wait for that process; and
-//!   none for long.
+//! - Connections are kept, but a process of PHP waits for the next request on a connection that is kept, and serves no other
+//!   meanwhile. So none is kept while another of ours to that server has got no answer yet, which may wait for that
+//!   process; and none for long.
 //! - A request that changes something (RFC 9110 §9.2.1) goes out on a connection of its own, which no process can have left
-//!   in between. Any other is sent again if its connection breaks before a byte of the answer has come.
+//!   in between. Any other is sent again, twice at most, if its connection breaks before a byte of the answer has come.
 //! - A server that is being started again is waited for a moment.
 
 mod ask_failure;
@@ -183,7 +183,12 @@ impl FastCgiServers {
         request: &FastCgiRequest,
         errors: &mut StderrLines,
     ) -> Result<HeadedAnswer, AskFailure> {
-        let mut may_be_repeated = request.is_safe;
+        // A process that dies may close its connections before its socket, so that at once is too early for one of them.
+        let pauses: &[Duration] = match request.is_safe {
+            true => &[Duration::ZERO, PAUSE],
+            false => &[],
+        };
+        let mut pauses = pauses.iter();
         loop {
             let (stream, unanswered) = self.connection(lease, request.is_safe).await?;
             let mut exchange = FastCgiExchange::new(stream, true, &request.params, &request.body);
@@ -196,9 +201,9 @@ impl FastCgiServers {
                     });
                 }
                 Err(AskFailure::Broken(ExchangeFailure::Closed | ExchangeFailure::Broken(_)))
-                    if may_be_repeated && !exchange.has_answer() =>
+                    if !exchange.has_answer() && pauses.len() > 0 =>
                 {
-                    may_be_repeated = false;
+                    sleep(pauses.next().copied().unwrap_or_default()).await;
                 }
                 Err(failure) => return Err(failure),
             }
@@ -229,6 +234,10 @@ impl FastCgiServers {
             };
             tried.push(Arc::clone(lease.server()));
             if lease.move_on(&tried) {
+                continue;
+            }
+            if lease.renew().await {
+                tried.clear();
                 continue;
             }
             let since = lease.server().counts().failing_since;
@@ -294,9 +303,11 @@ impl FastCgiServers {
 
     /// Keeps the connection of an exchange for the next request, if it can be used, and no other may wait for its process.
     fn give_back(&self, exchange: ServerExchange, lease: FastCgiLease) {
-        let is_wanted = self.unanswered.load(Relaxed) > 0 || self.requests.is_closed();
+        let is_shared = lease.server().counts().outstanding > 1;
+        let is_wanted = is_shared && self.unanswered.load(Relaxed) > 0;
         if let Some(stream) = exchange.into_reusable()
             && !is_wanted
+            && !self.requests.is_closed()
         {
             lease.give_back(stream, KEPT);
         }

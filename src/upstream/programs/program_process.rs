@@ -12,7 +12,7 @@ use rustix::process::{Resource, Signal};
 use crate::children::{self, Process};
 use crate::log::{self, ProgramOutput};
 use crate::upstream::programs::program_address::{variables, with_address};
-use crate::upstream::programs::program_settings::ProgramOptions;
+use crate::upstream::programs::program_settings::{ProgramListens, ProgramOptions};
 use crate::upstream::server_address::ServerAddress;
 use crate::workers::options::Resources;
 use crate::workers::python::mark::Mark;
@@ -20,6 +20,10 @@ use crate::{descriptor_limit, permission, unix};
 
 /// The time between SIGXCPU and SIGKILL where the processor time is used up, in seconds, as for workers in Python.
 const CPU_GRACE: u64 = 5;
+
+/// After how many requests `php-cgi` ends, 500 without it. One that ends by itself leaves requests behind that had reached its
+/// socket: instead, `runner.workers.max_requests` says when processes are replaced.
+const PHP_MAX_REQUESTS: &str = "PHP_FCGI_MAX_REQUESTS";
 
 /// A process that was started, and leads a group. Dropped, the group is killed.
 #[derive(Debug)]
@@ -47,6 +51,11 @@ impl ProgramProcess {
         let (pipe, output) = pipe_with(PipeFlags::CLOEXEC).context("cannot make a pipe")?;
         let mut command = Command::new(&words.program);
         let arguments = words.arguments.iter();
+        if options.listens() == ProgramListens::StandardInput
+            && std::env::var_os(PHP_MAX_REQUESTS).is_none()
+        {
+            command.env(PHP_MAX_REQUESTS, "0");
+        }
         command.args(arguments.map(|word| with_address(word, address)));
         for (name, value) in &options.processes.environment {
             match value {
