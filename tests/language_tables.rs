@@ -116,6 +116,9 @@ fn settings_have_the_accessor_of_their_kind() {
             SettingKind::Variables => {
                 assert_eq!(configuration.variables(setting.name), Vec::new());
             }
+            SettingKind::Folders => {
+                assert_eq!(configuration.folders(setting.name), Vec::new());
+            }
             SettingKind::Networks => {
                 assert_eq!(configuration.optional_texts(setting.name), None);
             }

@@ -12,6 +12,7 @@ pub mod program_upstream;
 pub mod python_application;
 pub mod replaceable;
 pub mod routes;
+pub mod send_file;
 mod traffic;
 pub mod watched;
 

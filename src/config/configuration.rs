@@ -398,6 +398,21 @@ impl Configuration {
         variables.unwrap_or_default()
     }
 
+    /// A setting that is a dict of folders, made absolute; empty if it is not set.
+    #[must_use]
+    pub fn folders(&self, name: &'static str) -> Vec<(String, PathBuf)> {
+        let folders = self.setting(name, |value| match value {
+            Checked::Folders(folders) => Some(&folders[..]),
+            _ => None,
+        });
+        let beside = self.folder(name, None).unwrap_or_default();
+        let folders = folders.unwrap_or_default().iter();
+        let absolute = |path| current_folder::absolute(&beside.join::<&PathBuf>(path));
+        folders
+            .map(|(prefix, path)| (prefix.clone(), absolute(path)))
+            .collect()
+    }
+
     /// A setting that is a list of paths, made absolute; empty if it is not set.
     #[must_use]
     pub fn paths(&self, name: &'static str) -> Vec<PathBuf> {

@@ -58,6 +58,8 @@ pub enum SettingKind {
     Programs,
     /// A dict of environment variables: strings, or `None` for those that are removed.
     Variables,
+    /// A dict of folders, by the beginnings of paths that mean them.
+    Folders,
 }
 
 impl SettingKind {
@@ -96,7 +98,7 @@ impl SettingKind {
             Self::Paths => "a path or a list of paths",
             Self::Command => "a command",
             Self::Programs => "a command line or a list of command lines",
-            Self::Variables => "a dict of strings",
+            Self::Variables | Self::Folders => "a dict of strings",
         };
         noun.to_owned()
     }
@@ -122,7 +124,8 @@ impl SettingKind {
             | Self::Account
             | Self::Rights
             | Self::Command
-            | Self::Variables => "",
+            | Self::Variables
+            | Self::Folders => "",
         };
         self.noun() + more
     }
@@ -142,6 +145,7 @@ impl SettingKind {
             Self::Rights => ", as in `'027'`",
             Self::Programs => ": `'PROGRAM ARGS…'`",
             Self::Variables => ": `{'NAME': 'value'}`; `None` removes a variable",
+            Self::Folders => ": `{'/PREFIX/': 'FOLDER'}`, relative to the file with the setting",
             Self::Texts => ": `['…', '…']`",
             Self::Choices(texts) => {
                 return format!("{}: `['{}']`", self.noun(), texts.join("', '"));
@@ -252,4 +256,6 @@ pub enum Checked {
     Path(PathBuf),
     /// Variables of the environment; `None` for those that are removed.
     Variables(Vec<(String, Option<String>)>),
+    /// Beginnings of paths, and their folders, not yet absolute.
+    Folders(Vec<(String, PathBuf)>),
 }

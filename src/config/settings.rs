@@ -203,6 +203,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "Bytes of all responses in memory",
         "The bytes of all responses together that are in memory because their clients have not received them yet. Each may have up to 1 MiB. Beyond this size, each has some 16 KiB at each place, and the rest goes to files at once (`runner.response.max_buffer`), so that clients that do not read use up no memory, however many they are. What the system has taken for a client, and messages of WebSockets, are not counted. 0 is no limit.",
         "runner.response.max_memory = '64M'";
+    "runner.response.send_files" SettingKind::Folders, DefaultValue::Unset,
+        "Folders whose files applications can name",
+        "Folders whose files are sent when an application names one in place of a body, by beginnings of paths that mean them: with `{'/protected/': 'uploads'}`, `X-Accel-Redirect: /protected/a.pdf` sends `uploads/a.pdf`, as nginx does. `X-Sendfile` has the path of the file in the system, which must be below one of the folders. Ranges and conditional requests are answered, and no worker is busy meanwhile. The application's status, `Content-Type`, `Content-Disposition`, `Cache-Control` and other fields stay. Links lead no further than the folder. By default, both fields are passed on for a web server in front.",
+        "runner.response.send_files = {'/protected/': '/srv/protected'}";
     "runner.socket.group" SettingKind::Account, DefaultValue::Unset,
         "Group of the Unix socket that is listened on",
         "The group of the file of a `unix:` socket that the server listens on, so that a web server (nginx) in that group can connect; `runner.socket.mode` must allow it. The user of the server must be in the group, too. By default, it is the group of the server.",

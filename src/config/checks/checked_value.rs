@@ -139,6 +139,7 @@ pub(super) fn check_as(
         (SettingKind::Variables, Value::Dict(table)) => {
             variables(name, table).map(Checked::Variables)
         }
+        (SettingKind::Folders, Value::Dict(table)) => folders(name, table).map(Checked::Folders),
         (
             SettingKind::Texts
             | SettingKind::Urls
@@ -210,6 +211,45 @@ fn variables(name: &str, table: &Table) -> Result<Vec<(String, Option<String>)>,
         }
     };
     table.entries().iter().map(variable).collect()
+}
+
+/// The folders of a dict, by the beginnings of paths that mean them: each begins and ends with a slash.
+///
+/// # Errors
+/// A beginning that no path has, or what is no folder.
+fn folders(name: &str, table: &Table) -> Result<Vec<(String, PathBuf)>, Diagnostic> {
+    let folder = |(key, value): &(Value, Value)| {
+        let Some(prefix) = key.as_str().and_then(path_prefix) else {
+            let message = format!(
+                "setting `{name}` takes beginnings of paths but got {}",
+                key.shown()
+            );
+            let hint = "write a path as `'/protected/'`".to_owned();
+            return Err(Diagnostic::new("setting/value", message).with_hint_if(Some(hint)));
+        };
+        match value {
+            Value::Str(text) if !text.is_empty() => Ok((prefix, PathBuf::from(&**text))),
+            other => {
+                let (shown, prefix) = (other.shown(), key.shown());
+                let message =
+                    format!("setting `{name}` takes paths of folders but got {shown} for {prefix}");
+                Err(Diagnostic::new("setting/value", message))
+            }
+        }
+    };
+    table.entries().iter().map(folder).collect()
+}
+
+/// The beginning of a path with a slash at its end.
+fn path_prefix(text: &str) -> Option<String> {
+    let inside = text.strip_prefix('/')?;
+    let inside = inside.strip_suffix('/').unwrap_or(inside);
+    let is_plain = |segment: &str| !matches!(segment, "." | ".." | "");
+    if inside.is_empty() {
+        return Some("/".to_owned());
+    }
+    let is_path = inside.split('/').all(is_plain);
+    is_path.then(|| format!("/{inside}/"))
 }
 
 /// Whether a text has the form of `module:function`.

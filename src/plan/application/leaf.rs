@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::application::cgi_bin::{CgiBin, CgiBinOptions};
 use crate::application::demo::Demo;
 use crate::application::fixed_answer::FixedAnswer;
+use crate::application::send_file::{SendFolder, SendsFiles};
 use crate::log::LineForm;
 use crate::plan::application::imported::Imported;
 use crate::plan::application::start::{Readiness, Starting};
@@ -23,6 +24,8 @@ pub(super) struct Leaf {
     pub(super) name: String,
     /// What it is.
     pub(super) what: LeafKind,
+    /// The folders whose files it can name to be sent.
+    pub(super) sends: Vec<SendFolder>,
 }
 
 /// What a leaf is.
@@ -115,6 +118,22 @@ impl Leaf {
 
     /// Begins to start it.
     pub(super) fn begin(&self, readiness: Readiness) -> Starting {
+        self.sending(self.begin_itself(readiness))
+    }
+
+    /// Has the files sent that it names.
+    fn sending(&self, starting: Starting) -> Starting {
+        if self.sends.is_empty() {
+            return starting;
+        }
+        let sends = SendsFiles::new(starting.application, self.sends.clone());
+        Starting {
+            application: Arc::new(sends),
+            ..starting
+        }
+    }
+
+    fn begin_itself(&self, readiness: Readiness) -> Starting {
         match &self.what {
             LeafKind::Python(imported) => imported.begin(readiness),
             LeafKind::Demo => Starting::ready(Arc::new(Demo)),
@@ -129,7 +148,7 @@ impl Leaf {
     /// The application without a start, if it has processes: these are started when a request needs them.
     pub(super) fn on_demand(&self) -> Starting {
         match &self.what {
-            LeafKind::Python(imported) => Starting::ready(imported.on_demand()),
+            LeafKind::Python(imported) => self.sending(Starting::ready(imported.on_demand())),
             LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::Upstream(_) | LeafKind::CgiBin(_) => {
                 self.begin(Readiness::First)
             }

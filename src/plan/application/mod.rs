@@ -29,6 +29,9 @@ pub mod recipe;
 pub mod start;
 mod upstream_start;
 
+/// The folders whose files applications can name.
+const SEND_FILES: &str = "runner.response.send_files";
+
 /// An application by its name.
 #[derive(Clone, Debug)]
 pub enum ApplicationName {
@@ -182,6 +185,12 @@ impl ApplicationName {
     /// A setting that does not go with this application, whatever is in it.
     fn misfit(&self, settings: &Configuration) -> Option<Diagnostic> {
         const THREADS: &str = "runner.workers.threads";
+        for (_, folder) in settings.folders(SEND_FILES) {
+            if let Err(error) = folder.join(".").metadata() {
+                let message = format!("files of `{}` cannot be sent: {error}", folder.display());
+                return Some(settings.complain(SEND_FILES, message, None));
+            }
+        }
         let one_thread = match self {
             Self::BuiltIn { .. } => false,
             Self::Python { interface, .. } => *interface == PythonInterface::Asgi,

@@ -9,6 +9,8 @@ use crate::application::files::{Files, FilesOptions};
 use crate::application::routes::Routes;
 use crate::application::routes::route_key::RouteKey;
 use crate::application::routes::site::Site;
+use crate::application::send_file::SendFolder;
+use crate::config::Configuration;
 use crate::interface::Application;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
@@ -16,7 +18,7 @@ use crate::log::LineForm;
 use crate::plan::application::imported::Imported;
 use crate::plan::application::leaf::{Leaf, LeafKind};
 use crate::plan::application::start::{Readiness, all_started};
-use crate::plan::application::{ApplicationName, BuiltIn};
+use crate::plan::application::{ApplicationName, BuiltIn, SEND_FILES};
 use crate::plan::upstream;
 use crate::workers::options::Lifespan;
 use crate::workers::python::imported_folders::ImportedFolders;
@@ -51,6 +53,7 @@ impl Recipe {
             identity: String::new(),
             name: String::new(),
             what: LeafKind::Demo,
+            sends: Vec::new(),
         };
         Self {
             name: BuiltIn::Demo.name().to_owned(),
@@ -217,7 +220,7 @@ impl Planting<'_> {
                 let settings = application.settings_identity();
                 let identity = format!("{interface:?} {name} {folders:?} {settings}");
                 let what = LeafKind::Python(Box::new(imported));
-                Ok(self.leaf(identity, target.as_str(), route, what))
+                Ok(self.leaf(identity, target.as_str(), route, (what, &own)))
             }
         }
     }
@@ -256,7 +259,7 @@ impl Planting<'_> {
                 LeafKind::Upstream(Box::new(options))
             }
         };
-        Ok(self.leaf(identity, what.name(), route, leaf))
+        Ok(self.leaf(identity, what.name(), route, (leaf, own)))
     }
 
     /// A leaf of the tree, which is a new one unless it is there already.
@@ -265,7 +268,7 @@ impl Planting<'_> {
         identity: String,
         name: &str,
         route: Option<&RouteKey>,
-        what: LeafKind,
+        (what, own): (LeafKind, &Scope),
     ) -> Tree {
         let mut known = self.leaves.iter();
         let number = known.position(|known| known.identity == identity);
@@ -275,10 +278,19 @@ impl Planting<'_> {
                 identity,
                 name,
                 what,
+                sends: send_folders(&own.configuration),
             });
             self.leaves.len() - 1
         }))
     }
+}
+
+/// The folders whose files an application can name.
+fn send_folders(settings: &Configuration) -> Vec<SendFolder> {
+    let folders = settings.folders(SEND_FILES).into_iter();
+    folders
+        .map(|(prefix, folder)| SendFolder { prefix, folder })
+        .collect()
 }
 
 /// The application of a tree before its leaves, which run.
