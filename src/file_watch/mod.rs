@@ -233,7 +233,8 @@ mod tests {
             let opened = fs::File::open(&file).expect("a file");
             opened.set_modified(time).expect("a file of ours");
         };
-        let changed: [&dyn Fn(); 3] = [&written, &|| dated(1), &|| dated(2)];
+        let changed: [&dyn Fn(); 3] =
+            [&written, &|| dated(4_000_000_000), &|| dated(4_000_000_001)];
         for change in changed {
             change();
             for watch in &mut watches {

@@ -8,11 +8,11 @@ const DEFAULT_PORT: &str = "8000";
 
 /// A text, in parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ImportedText(Vec<Piece>);
+pub struct ImportedText(Vec<ImportedPiece>);
 
 /// A part of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum ImportedPiece {
     /// As it is.
     Literal(String),
     /// The value of an environment variable.
@@ -33,20 +33,20 @@ impl ImportedText {
     #[must_use]
     pub fn known(text: impl Into<String>) -> Self {
         let mut known = Self::default();
-        known.push(Piece::Literal(text.into()));
+        known.push(ImportedPiece::Literal(text.into()));
         known
     }
 
     /// A text that an expression gives.
     #[must_use]
     pub fn of_expression(expression: impl Into<String>) -> Self {
-        Self(vec![Piece::Expression(expression.into())])
+        Self(vec![ImportedPiece::Expression(expression.into())])
     }
 
     /// The value of an environment variable.
     #[must_use]
     pub fn of_variable(name: &str, default: Option<&str>) -> Self {
-        Self(vec![Piece::Variable {
+        Self(vec![ImportedPiece::Variable {
             name: name.to_owned(),
             default: default.map(str::to_owned),
         }])
@@ -55,14 +55,16 @@ impl ImportedText {
     /// A text that an expression gives which gives no other type.
     #[must_use]
     pub fn of_text_expression(expression: impl Into<String>) -> Self {
-        Self(vec![Piece::TextExpression(expression.into())])
+        Self(vec![ImportedPiece::TextExpression(expression.into())])
     }
 
     /// Adds a part.
-    pub fn push(&mut self, piece: Piece) {
+    pub fn push(&mut self, piece: ImportedPiece) {
         match (self.0.last_mut(), piece) {
-            (_, Piece::Literal(text)) if text.is_empty() => {}
-            (Some(Piece::Literal(before)), Piece::Literal(text)) => before.push_str(&text),
+            (_, ImportedPiece::Literal(text)) if text.is_empty() => {}
+            (Some(ImportedPiece::Literal(before)), ImportedPiece::Literal(text)) => {
+                before.push_str(&text);
+            }
             (_, piece) => self.0.push(piece),
         }
     }
@@ -79,7 +81,9 @@ impl ImportedText {
         let mut whole = Self::default();
         for piece in self.0 {
             whole.push(match piece {
-                Piece::Variable { name, .. } if name == variable => Piece::Literal(text.to_owned()),
+                ImportedPiece::Variable { name, .. } if name == variable => {
+                    ImportedPiece::Literal(text.to_owned())
+                }
                 other => other,
             });
         }
@@ -99,7 +103,7 @@ impl ImportedText {
     /// Adds a text behind.
     #[must_use]
     pub fn before(mut self, text: &str) -> Self {
-        self.push(Piece::Literal(text.to_owned()));
+        self.push(ImportedPiece::Literal(text.to_owned()));
         self
     }
 
@@ -108,7 +112,7 @@ impl ImportedText {
     pub fn literal(&self) -> Option<&str> {
         match &*self.0 {
             [] => Some(""),
-            [Piece::Literal(text)] => Some(text),
+            [ImportedPiece::Literal(text)] => Some(text),
             _ => None,
         }
     }
@@ -117,7 +121,7 @@ impl ImportedText {
     #[must_use]
     pub fn beginning(&self) -> &str {
         match self.0.first() {
-            Some(Piece::Literal(text)) => text,
+            Some(ImportedPiece::Literal(text)) => text,
             Some(_) | None => "",
         }
     }
@@ -126,7 +130,7 @@ impl ImportedText {
     #[must_use]
     pub fn without_beginning(&self, beginning: &str) -> Option<Self> {
         let mut rest = self.clone();
-        let Some(Piece::Literal(first)) = rest.0.first_mut() else {
+        let Some(ImportedPiece::Literal(first)) = rest.0.first_mut() else {
             return None;
         };
         *first = first.strip_prefix(beginning)?.to_owned();
@@ -139,7 +143,7 @@ impl ImportedText {
     /// Whether it is an environment variable and nothing else.
     #[must_use]
     pub fn is_variable(&self) -> bool {
-        matches!(&*self.0, [Piece::Variable { .. }])
+        matches!(&*self.0, [ImportedPiece::Variable { .. }])
     }
 
     /// Whether there is nothing in it.
@@ -154,7 +158,7 @@ impl ImportedText {
         match &*self.0 {
             [] => "''".to_owned(),
             pieces => {
-                let parts: Vec<String> = pieces.iter().map(Piece::expression).collect();
+                let parts: Vec<String> = pieces.iter().map(ImportedPiece::expression).collect();
                 parts.join(" + ")
             }
         }
@@ -164,8 +168,14 @@ impl ImportedText {
     #[must_use]
     pub fn number(&self) -> Option<String> {
         match &*self.0 {
-            [Piece::Expression(expression)] => Some(expression.clone()),
-            [Piece::Variable { .. } | Piece::TextExpression(_)] => {
+            [ImportedPiece::Expression(expression)] => Some(expression.clone()),
+            // Nothing is no number.
+            [ImportedPiece::Variable { name, default }]
+                if default.as_deref().unwrap_or_default() == "" =>
+            {
+                Some(format!("int(os.environ.get({}, 1))", quoted_text(name)))
+            }
+            [ImportedPiece::Variable { .. } | ImportedPiece::TextExpression(_)] => {
                 Some(format!("int({})", self.expression()))
             }
             _ => leading_number(self.literal()?).map(|number| number.to_string()),
@@ -177,15 +187,15 @@ impl ImportedText {
 impl fmt::Display for ImportedText {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|piece| match piece {
-            Piece::Literal(text) | Piece::Expression(text) | Piece::TextExpression(text) => {
-                formatter.write_str(text)
-            }
-            Piece::Variable { name, .. } => write!(formatter, "${name}"),
+            ImportedPiece::Literal(text)
+            | ImportedPiece::Expression(text)
+            | ImportedPiece::TextExpression(text) => formatter.write_str(text),
+            ImportedPiece::Variable { name, .. } => write!(formatter, "${name}"),
         })
     }
 }
 
-impl Piece {
+impl ImportedPiece {
     fn expression(&self) -> String {
         match self {
             Self::Literal(text) => quoted_text(text),
@@ -238,12 +248,12 @@ pub fn leading_number(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ImportedText, Piece, leading_number, quoted_text};
+    use super::{ImportedPiece, ImportedText, leading_number, quoted_text};
 
     #[test]
     fn parts_become_one_expression() {
         let mut text = ImportedText::known(":");
-        text.push(Piece::Variable {
+        text.push(ImportedPiece::Variable {
             name: "PORT".to_owned(),
             default: Some("80".to_owned()),
         });

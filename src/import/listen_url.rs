@@ -62,7 +62,7 @@ pub fn host_and_port(host: &ImportedText, port: &ImportedText) -> ImportedText {
 #[cfg(test)]
 mod tests {
     use super::{host_and_port, listen_url};
-    use crate::import::imported_text::{ImportedText, Piece};
+    use crate::import::imported_text::{ImportedPiece, ImportedText};
 
     #[test]
     fn addresses_become_urls() {
@@ -82,7 +82,7 @@ mod tests {
             assert_eq!(found.literal(), Some(url), "{address}");
         }
         let mut port = ImportedText::default();
-        port.push(Piece::Variable {
+        port.push(ImportedPiece::Variable {
             name: "PORT".to_owned(),
             default: None,
         });

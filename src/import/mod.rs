@@ -1,38 +1,38 @@
 //! The files of other servers, as settings of `runner`; pure.
 //!
-//! Each reader takes a text apart with the places of what it says, and puts what it understands into a [`Site`]: the
+//! Each reader takes a text apart with the places of what it says, and puts what it understands into an [`ImportedSite`]: the
 //! application, the addresses, settings as expressions, programs. [`written_site`] writes the site as an INI file, in which
 //! each value has the line that it came from above it. What is always so in `runner` is left out; what it has no equivalent
 //! for is listed, since a user has to decide about it.
 //!
 //! | file | reader |
 //! |---|---|
-//! | `uwsgi.ini` | [`uwsgi_file`], its options in [`uwsgi_options`] |
-//! | `gunicorn.conf.py` | a script in Python, which executes it; [`gunicorn_settings`] takes what it says |
-//! | a command line | [`command_words`], by program in [`server_program`] |
+//! | `uwsgi.ini` | [`uwsgi_ini`] |
+//! | `gunicorn.conf.py` | a script in Python, which executes it; [`servers`] takes what it says |
+//! | a command line | [`servers`] |
 //! | `Procfile` | [`procfile`] |
 //! | `supervisord.conf` | [`supervisord_file`] |
 //! | a unit of systemd | [`systemd_unit`] |
 //! | NGINX Unit's JSON | [`unit_json`] |
 
-pub mod command_words;
-pub mod gunicorn_settings;
+pub mod imported_site;
 pub mod imported_text;
 pub mod listen_url;
 pub mod procfile;
 pub mod section_lines;
-pub mod server_program;
-pub mod site;
+pub mod servers;
 pub mod supervisord_file;
 pub mod systemd_unit;
 pub mod unit_json;
-pub mod uwsgi_file;
-pub mod uwsgi_options;
+pub mod uwsgi_ini;
 pub mod written_site;
 
 use std::sync::Arc;
 
-use crate::import::site::Site;
+use crate::import::imported_site::ImportedSite;
+use crate::import::section_lines::whole;
+use crate::import::servers::gunicorn_settings;
+use crate::import::servers::said::Facts;
 use crate::syntax::{Diagnostic, Source};
 
 /// What kind of file a user wants to move from.
@@ -101,10 +101,10 @@ impl ImportKind {
         source: &Arc<Source>,
         section: Option<&str>,
         facts: &Facts<'_>,
-    ) -> Result<Site, Diagnostic> {
+    ) -> Result<ImportedSite, Diagnostic> {
         match self {
-            Self::Uwsgi => uwsgi_file::read(source, section),
-            Self::Gunicorn => gunicorn_settings::of_file(source, facts),
+            Self::Uwsgi => uwsgi_ini::read(source, section),
+            Self::Gunicorn => of_gunicorn(source, facts),
             Self::Procfile => procfile::read(source, facts),
             Self::Unit => unit_json::read(source, section),
             Self::Supervisord => supervisord_file::read(source, section, facts),
@@ -113,12 +113,10 @@ impl ImportKind {
     }
 }
 
-/// The settings of a file of gunicorn's; `None` if there is no such file.
-pub type GunicornFile = Result<Option<Vec<gunicorn_settings::Said>>, Diagnostic>;
-
-/// What a text alone does not say.
-pub struct Facts<'a> {
-    /// Executes a file of gunicorn's and returns its settings; `None` if there is no such file. The path is relative to the
-    /// text's folder.
-    pub gunicorn: &'a dyn Fn(&str) -> GunicornFile,
+/// The site that a file of gunicorn's describes.
+fn of_gunicorn(source: &Arc<Source>, facts: &Facts<'_>) -> Result<ImportedSite, Diagnostic> {
+    let said = (facts.gunicorn)(&source.name)?.unwrap_or_default();
+    let mut site = ImportedSite::default();
+    gunicorn_settings::take(&said, None, &mut site, &whole(source));
+    Ok(site)
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::import::Facts;
-use crate::import::command_words::{CommandWords, NeedsShell};
+use crate::import::imported_site::{ImportedApplication, ImportedSite, ListenProtocol, Placed};
 use crate::import::imported_text::ImportedText;
 use crate::import::section_lines::{broken, lines, whole};
-use crate::import::server_program;
-use crate::import::site::{ImportedApplication, ListenProtocol, Placed, Site};
+use crate::import::servers::command_words::{CommandWords, NeedsShell};
+use crate::import::servers::said::Facts;
+use crate::import::servers::server_program;
 use crate::syntax::{Diagnostic, Place, Source, Span};
 
 /// The process that gets requests.
@@ -17,7 +17,7 @@ const WEB: &[&str] = &["web", "api", "app", "server"];
 ///
 /// # Errors
 /// A line has no name, or no command.
-pub fn read(source: &Arc<Source>, facts: &Facts<'_>) -> Result<Site, Diagnostic> {
+pub fn read(source: &Arc<Source>, facts: &Facts<'_>) -> Result<ImportedSite, Diagnostic> {
     let mut processes = Vec::new();
     for (start, line) in lines(&source.text) {
         let trimmed = line.trim();
@@ -45,7 +45,7 @@ pub fn read(source: &Arc<Source>, facts: &Facts<'_>) -> Result<Site, Diagnostic>
     let web = WEB
         .iter()
         .find_map(|web| processes.iter().position(|(name, ..)| name == web));
-    let mut site = Site::default();
+    let mut site = ImportedSite::default();
     for (number, (name, command, place)) in processes.iter().enumerate() {
         if Some(number) == web {
             site.add(served(command, place, facts)?);
@@ -65,7 +65,7 @@ pub fn read(source: &Arc<Source>, facts: &Facts<'_>) -> Result<Site, Diagnostic>
 ///
 /// # Errors
 /// The command has a mistake.
-pub fn served(command: &str, place: &Place, facts: &Facts<'_>) -> Result<Site, Diagnostic> {
+pub fn served(command: &str, place: &Place, facts: &Facts<'_>) -> Result<ImportedSite, Diagnostic> {
     let words = match CommandWords::parse(command) {
         Ok(words) => words,
         Err(NeedsShell::OpenQuote) => {
@@ -86,10 +86,10 @@ pub fn served(command: &str, place: &Place, facts: &Facts<'_>) -> Result<Site, D
 }
 
 /// A server in any language: it gets its port as `$PORT`, and in its words.
-fn program(command: CommandWords, place: &Place) -> Site {
+fn program(command: CommandWords, place: &Place) -> ImportedSite {
     let words = command.words.into_iter();
     let words = words.map(|word| word.with_variable("PORT", "{port}"));
-    let mut site = Site::default();
+    let mut site = ImportedSite::default();
     let application = ImportedApplication::program(words.collect());
     site.application = Some(Placed::new(application, place));
     for pair in command.environment {
@@ -102,7 +102,7 @@ fn program(command: CommandWords, place: &Place) -> Site {
 }
 
 /// What needs a shell: the last command of it is the server, what is before it runs before the start.
-fn shell(command: &str, place: &Place, facts: &Facts<'_>) -> Result<Site, Diagnostic> {
+fn shell(command: &str, place: &Place, facts: &Facts<'_>) -> Result<ImportedSite, Diagnostic> {
     let mut steps: Vec<&str> = command.split("&&").map(str::trim).collect();
     let last = steps.pop().unwrap_or_default();
     let words = CommandWords::parse(last);

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::import::Facts;
-use crate::import::command_words::CommandWords;
-use crate::import::imported_text::ImportedText;
+use crate::import::imported_site::{ImportedSite, Placed};
+use crate::import::imported_text::{ImportedPiece, ImportedText};
 use crate::import::procfile::{as_program, in_shell, served, shell_quoted};
 use crate::import::section_lines::{
     FileSection, GoesOn, KeyValue, SectionSyntax, broken, sections, whole,
 };
-use crate::import::server_program::SERVERS;
-use crate::import::site::{Placed, Site};
+use crate::import::servers::command_words::CommandWords;
+use crate::import::servers::said::Facts;
+use crate::import::servers::server_program::SERVERS;
 use crate::syntax::{Diagnostic, Source};
 
 const SYNTAX: SectionSyntax = SectionSyntax {
@@ -31,7 +31,7 @@ pub fn read(
     source: &Arc<Source>,
     section: Option<&str>,
     facts: &Facts<'_>,
-) -> Result<Site, Diagnostic> {
+) -> Result<ImportedSite, Diagnostic> {
     let sections = sections(source, SYNTAX)?;
     let programs: Vec<(&str, &FileSection)> = sections
         .iter()
@@ -57,7 +57,7 @@ pub fn read(
         }
         None => programs.iter().position(|(_, section)| serves(section)),
     };
-    let mut site = Site::default();
+    let mut site = ImportedSite::default();
     for (number, (name, section)) in programs.iter().enumerate() {
         let Some((command, line)) = value(section, "command") else {
             let place = section.lines.first().map(|line| line.place.clone());
@@ -145,6 +145,22 @@ fn shell_text(text: &str) -> String {
     written.replace("%%", "%").replace('\n', " ")
 }
 
+/// A value in which `%(ENV_NAME)s` is an environment variable.
+fn with_variables(value: &str) -> ImportedText {
+    let mut whole = ImportedText::default();
+    let mut rest = value;
+    while let Some((before, name, behind)) = rest.split_once("%(ENV_").and_then(|(before, from)| {
+        from.split_once(")s")
+            .map(|(name, behind)| (before, name, behind))
+    }) {
+        whole.push(ImportedPiece::Literal(before.to_owned()));
+        whole = ImportedText::of_variable(name, None).joined_after(&whole);
+        rest = behind;
+    }
+    whole.push(ImportedPiece::Literal(rest.to_owned()));
+    whole
+}
+
 /// The command in `bash -c "…"`.
 fn inner(command: &str) -> String {
     let words = CommandWords::parse(command).unwrap_or_default().words;
@@ -182,7 +198,7 @@ fn is_web_server(command: &str) -> bool {
 }
 
 /// What supervisord says of the program that serves.
-fn of_server(section: &FileSection, site: &mut Site) {
+fn of_server(section: &FileSection, site: &mut ImportedSite) {
     for line in &section.lines {
         let value = line.value.as_deref().unwrap_or_default();
         let place = &line.place;
@@ -197,7 +213,7 @@ fn of_server(section: &FileSection, site: &mut Site) {
             "stopwaitsecs" => site.set_number("runner.stop_timeout", &text, place),
             "environment" => {
                 for (name, value) in pairs(value) {
-                    let pair = (name, ImportedText::known(value));
+                    let pair = (name, with_variables(&value));
                     site.environment.push(Placed::new(pair, place));
                 }
             }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::import::Facts;
-use crate::import::command_words::CommandWords;
+use crate::import::imported_site::{ImportedSite, Placed};
 use crate::import::imported_text::ImportedText;
 use crate::import::procfile::served;
 use crate::import::section_lines::{GoesOn, SectionSyntax, sections, whole};
-use crate::import::site::{Placed, Site};
+use crate::import::servers::command_words::CommandWords;
+use crate::import::servers::said::Facts;
 use crate::syntax::{Diagnostic, Source};
 
 const SYNTAX: SectionSyntax = SectionSyntax {
@@ -21,9 +21,9 @@ const SYNTAX: SectionSyntax = SectionSyntax {
 ///
 /// # Errors
 /// It is broken.
-pub fn read(source: &Arc<Source>, facts: &Facts<'_>) -> Result<Site, Diagnostic> {
+pub fn read(source: &Arc<Source>, facts: &Facts<'_>) -> Result<ImportedSite, Diagnostic> {
     let sections = sections(source, SYNTAX)?;
-    let mut site = Site::default();
+    let mut site = ImportedSite::default();
     let services = sections.iter().filter(|section| section.name == "Service");
     let mut is_served = false;
     for line in services.flat_map(|section| &section.lines) {
@@ -53,8 +53,14 @@ pub fn read(source: &Arc<Source>, facts: &Facts<'_>) -> Result<Site, Diagnostic>
                 }
             }
             "EnvironmentFile" => {
-                let path = ImportedText::known(value.trim_start_matches('-'));
-                site.set_text("runner.environment_file", &path, place);
+                match value.strip_prefix('-') {
+                    // It may be missing there, but not here.
+                    Some(path) => site.leave(
+                        place,
+                        format!("if the file is there, write `runner.environment_file = '{path}'`"),
+                    ),
+                    None => site.set_text("runner.environment_file", &text, place),
+                }
             }
             "TimeoutStopSec" => site.set_number("runner.stop_timeout", &text, place),
             // What systemd does stays with it: the unit that starts `runner` says so, too.

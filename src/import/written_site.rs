@@ -1,10 +1,10 @@
-//! A [`Site`] as an executable INI file.
+//! A [`ImportedSite`] as an executable INI file.
 
 use std::fmt::Write;
 use std::sync::Arc;
 
+use crate::import::imported_site::{ImportedSite, Left, ListenProtocol, Placed};
 use crate::import::imported_text::{ImportedText, quoted_text};
-use crate::import::site::{Left, ListenProtocol, Placed, Site};
 use crate::syntax::{Place, Source, layout};
 
 /// The characters of a line that are shown in a comment at most.
@@ -21,7 +21,7 @@ const APPLICATION: &str = "application";
 
 /// Writes a site. `first_line` is the `#!` line; `name` is that of the file that it comes from.
 #[must_use]
-pub fn written(site: &mut Site, first_line: &str, name: &str) -> String {
+pub fn written(site: &mut ImportedSite, first_line: &str, name: &str) -> String {
     let mut text = format!("{first_line}\n#\n# From {name}, by `runner import`.\n\n");
     let gateway = gateway(site);
     let is_supervised = is_supervised(site);
@@ -53,7 +53,7 @@ struct SiteGateway {
     addresses: Vec<Placed<ImportedText>>,
 }
 
-fn gateway(site: &mut Site) -> SiteGateway {
+fn gateway(site: &mut ImportedSite) -> SiteGateway {
     let has = |protocol: ListenProtocol| {
         let mut addresses = site.addresses.iter();
         addresses.any(|address| address.value.protocol == protocol)
@@ -87,13 +87,13 @@ fn gateway(site: &mut Site) -> SiteGateway {
 }
 
 /// Whether a master keeps something running beside the application, or is to be found by its file.
-fn is_supervised(site: &Site) -> bool {
+fn is_supervised(site: &ImportedSite) -> bool {
     let runs_programs = !site.programs.is_empty() || site.main_program.is_some();
     runs_programs || site.settings.contains_key(PID_FILE)
 }
 
 /// `app`, and the routes that it serves.
-fn command(text: &mut String, site: &Site, gateway: &SiteGateway) {
+fn command(text: &mut String, site: &ImportedSite, gateway: &SiteGateway) {
     let mut words = Vec::new();
     if is_supervised(site) {
         words.push(quoted_text("supervise"));
@@ -173,7 +173,7 @@ fn urls(text: &mut String, addresses: &[Placed<ImportedText>]) {
 }
 
 /// Makes settings of what was said in several places.
-fn lists(site: &mut Site) {
+fn lists(site: &mut ImportedSite) {
     let path = std::mem::take(&mut site.path);
     set_list(site, "runner.path", path, ImportedText::expression);
     let programs = std::mem::take(&mut site.programs);
@@ -204,7 +204,7 @@ fn lists(site: &mut Site) {
 }
 
 fn set_list<T>(
-    site: &mut Site,
+    site: &mut ImportedSite,
     name: &str,
     values: Vec<Placed<T>>,
     expression: impl Fn(&T) -> String,
@@ -220,7 +220,7 @@ fn set_list<T>(
 }
 
 /// The settings, by section.
-fn sections(text: &mut String, site: &Site) {
+fn sections(text: &mut String, site: &ImportedSite) {
     // The sections in the order of their names, those of `runner` itself first.
     let mut rows: Vec<(&str, &str, &Placed<String>)> = site
         .settings

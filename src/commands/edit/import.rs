@@ -15,14 +15,16 @@ use crate::commands::edit::init::{first_line, write_new};
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options};
 use crate::graph::node::action;
 use crate::graph::report::print;
-use crate::import::command_words::CommandWords;
-use crate::import::gunicorn_settings::{SETTINGS, Said, SaidValue};
+use crate::import::ImportKind;
+use crate::import::imported_site::{ImportedApplication, ImportedSite, Placed};
 use crate::import::imported_text::ImportedText;
 use crate::import::procfile::shell_quoted;
 use crate::import::section_lines::{broken, whole};
-use crate::import::site::{ImportedApplication, Placed, Site};
+use crate::import::servers::command_words::CommandWords;
+use crate::import::servers::gunicorn_settings::SETTINGS;
+use crate::import::servers::said::{Facts, Said, SaidValue};
+use crate::import::servers::server_program;
 use crate::import::written_site::{shown, written};
-use crate::import::{Facts, ImportKind, server_program};
 use crate::line::failure::{Failure, WRONG_USAGE};
 use crate::line::scope::Scope;
 use crate::line::word::Word;
@@ -189,7 +191,8 @@ impl Import {
         if !site.is_whole() {
             return Ok(ExitCode::from(WRONG_USAGE));
         }
-        if let Some(trial) = trial {
+        // A file that only keeps programs running has no address to ask.
+        if let Some(trial) = trial.filter(|_| site.application.is_some()) {
             let folder = match &self.output {
                 Some(path) => path.parent().map(Path::to_owned).unwrap_or_default(),
                 None => folder,
@@ -206,7 +209,7 @@ impl Import {
         path: &Path,
         kind: Option<ImportKind>,
         application: Option<&str>,
-    ) -> Result<(Site, String, PathBuf), Failure> {
+    ) -> Result<(ImportedSite, String, PathBuf), Failure> {
         let source = source(path)?;
         let name = path.file_name().unwrap_or_default();
         let name = name.to_string_lossy().into_owned();
@@ -246,7 +249,7 @@ fn source(path: &Path) -> Result<Arc<Source>, Failure> {
 }
 
 /// The site that a typed command line describes.
-fn of_line(scope: &Scope, words: &[Word]) -> Result<(Site, String, PathBuf), Failure> {
+fn of_line(scope: &Scope, words: &[Word]) -> Result<(ImportedSite, String, PathBuf), Failure> {
     let text: Vec<String> = words.iter().map(|word| shell_word(&word.text)).collect();
     let source = Arc::new(Source {
         name: COMMAND_LINE.to_owned(),
@@ -327,7 +330,8 @@ fn execute(scope: &Scope, folder: &Path, path: &str) -> Result<Option<Vec<Said>>
         .current_dir(inside)
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| plain(format!("cannot run `{}`: {error}", python.display())))?;
+        .with_context(|| format!("cannot run `{}`", python.display()))
+        .map_err(|error| plain(format!("{error:#}")))?;
     let executed: Executed = serde_json::from_slice(&output.stdout).map_err(|_| {
         let said = String::from_utf8_lossy(&output.stderr);
         let why = said.lines().next_back().map(str::to_owned);
@@ -392,7 +396,7 @@ fn line_place(source: &Arc<Source>, number: usize) -> Place {
 }
 
 /// Says what was not taken over.
-fn report(site: &Site) {
+fn report(site: &ImportedSite) {
     for left in &site.left {
         let level = match left.is_essential {
             true => Level::Error,

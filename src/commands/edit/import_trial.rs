@@ -4,13 +4,15 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::commands::edit::init::write_new;
+use crate::import::imported_site::{ImportedSite, ListenAddress, ListenProtocol, Placed};
 use crate::import::imported_text::ImportedText;
-use crate::import::site::{ListenAddress, ListenProtocol, Placed, Site};
 use crate::import::written_site::written;
 use crate::line::failure::Failure;
 use crate::log::{self, Level};
@@ -24,9 +26,12 @@ const SERVING: &str = "serving http://";
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often it is looked whether the server has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// The text of a file that serves the same application for a trial: by HTTP, at a free port, as the present user, and
 /// without the programs beside it.
-pub(super) fn text(site: &Site, first_line: &str, name: &str) -> String {
+pub(super) fn text(site: &ImportedSite, first_line: &str, name: &str) -> String {
     let mut trial = site.clone();
     let places = trial.addresses.first().map(|it| it.places.clone());
     trial.addresses = vec![Placed {
@@ -68,6 +73,16 @@ struct TrialServer(Child);
 impl Drop for TrialServer {
     fn drop(&mut self) {
         // It has ended already if this fails.
+        if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            match self.0.try_wait() {
+                Ok(None) => std::thread::sleep(LOOK),
+                Ok(Some(_)) | Err(_) => return,
+            }
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -97,20 +112,30 @@ fn asked(path: &Path) -> anyhow::Result<()> {
     let mut server = TrialServer(child);
     let output = server.0.stderr.take().context("its output is not there")?;
     let mut said = String::new();
-    let mut lines = BufReader::new(output).lines();
+    // Read by a thread: it goes on writing, and what hangs says nothing.
+    let (lines, written) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            // Nobody asks for what is said after the start.
+            let _ = lines.send(line);
+        }
+    });
     let address = loop {
-        let Some(line) = lines.next() else {
-            bail!("what was written does not start:\n{said}");
+        let line = match written.recv_timeout(PATIENCE) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => {
+                bail!("what was written does not start in time:\n{said}")
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!("what was written does not start:\n{said}")
+            }
         };
-        let line = line?;
         if let Some((_, rest)) = line.split_once(SERVING) {
             break rest.split('/').next().unwrap_or_default().to_owned();
         }
         said.push_str(&line);
         said.push('\n');
     };
-    // It goes on writing: a pipe that nobody reads would stop it.
-    std::thread::spawn(move || lines.for_each(drop));
     let status = status(&address)?;
     log::drawn(
         Level::Info,

@@ -1,6 +1,6 @@
 //! The words of a command line, as a shell takes them apart, and the variables in them.
 
-use crate::import::imported_text::{ImportedText, Piece};
+use crate::import::imported_text::{ImportedPiece, ImportedText};
 
 /// A command: what is set before it, and its words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl CommandWords {
         while let Some((at, character)) = rest.next() {
             let literal = |word: &mut Option<ImportedText>, text: &str| {
                 let whole = word.get_or_insert_default();
-                whole.push(Piece::Literal(text.to_owned()));
+                whole.push(ImportedPiece::Literal(text.to_owned()));
             };
             match (quote, character) {
                 (Some(mark), character) if character == mark => quote = None,
@@ -108,7 +108,7 @@ fn assignment(word: &ImportedText) -> Option<(String, ImportedText)> {
 }
 
 /// The variable at the beginning of a text, and how many bytes it has.
-fn variable(text: &str) -> Result<(Piece, usize), NeedsShell> {
+fn variable(text: &str) -> Result<(ImportedPiece, usize), NeedsShell> {
     let name_of = |text: &str| {
         let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
         text[..end.unwrap_or(text.len())].to_owned()
@@ -118,12 +118,12 @@ fn variable(text: &str) -> Result<(Piece, usize), NeedsShell> {
         if name.is_empty() {
             return match text[1..].starts_with('(') {
                 true => Err(NeedsShell::Operators),
-                false => Ok((Piece::Literal("$".to_owned()), 1)),
+                false => Ok((ImportedPiece::Literal("$".to_owned()), 1)),
             };
         }
         let length = 1 + name.len();
         return Ok((
-            Piece::Variable {
+            ImportedPiece::Variable {
                 name,
                 default: None,
             },
@@ -139,7 +139,7 @@ fn variable(text: &str) -> Result<(Piece, usize), NeedsShell> {
             None => return Err(NeedsShell::Operators),
         },
     };
-    Ok((Piece::Variable { name, default }, inner.len() + 3))
+    Ok((ImportedPiece::Variable { name, default }, inner.len() + 3))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::syntax::Place;
 
 /// An application, how it is served, and what runs beside it.
 #[derive(Clone, Debug, Default)]
-pub struct Site {
+pub struct ImportedSite {
     /// What answers.
     pub application: Option<Placed<ImportedApplication>>,
     /// Whether an application that is named beside it is called by ASGI.
@@ -106,7 +106,7 @@ impl<T> Placed<T> {
     }
 }
 
-impl Site {
+impl ImportedSite {
     /// Sets a setting to an expression. The last place that says it counts.
     pub fn set(&mut self, name: &str, expression: impl Into<String>, place: &Place) {
         let placed = Placed::new(expression.into(), place);
@@ -226,10 +226,16 @@ impl ImportedApplication {
         };
         let object = named.or(object).unwrap_or("application");
         let module = module.strip_suffix(".py").unwrap_or(module);
-        Self {
-            is_asgi,
-            object: ApplicationObject::Import(format!("{}:{object}", module.replace('/', "."))),
-        }
+        let is_of_name = |c: char| c.is_alphanumeric() || "_./".contains(c);
+        let object = match module.chars().all(is_of_name) {
+            true => ApplicationObject::Import(format!("{}:{object}", module.replace('/', "."))),
+            // Python's `import` statement takes no such name, but servers do.
+            false => {
+                let path = format!("{}.py", module.replace('.', "/"));
+                ApplicationObject::File(ImportedText::known(path), Some(object.to_owned()))
+            }
+        };
+        Self { is_asgi, object }
     }
 
     /// The words of a command line that name it, as expressions.

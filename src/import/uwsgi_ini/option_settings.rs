@@ -2,103 +2,18 @@
 
 use std::sync::Arc;
 
+use crate::import::imported_site::{
+    ApplicationObject, ImportedApplication, ImportedSite, ListenProtocol, Placed,
+};
 use crate::import::imported_text::{ImportedText, leading_number};
 use crate::import::listen_url::listen_url;
 use crate::import::section_lines::whole;
-use crate::import::site::{ApplicationObject, ImportedApplication, ListenProtocol, Placed, Site};
-use crate::syntax::{Place, Source, did_you_mean};
-
-/// An option with its value.
-#[derive(Debug)]
-pub struct UwsgiOption {
-    /// Its name, with `-` between its words.
-    pub name: String,
-    /// Its value; `None` for a flag.
-    pub value: Option<ImportedText>,
-    /// Where it stands.
-    pub place: Place,
-    /// Whether another value refers to it.
-    pub is_used: bool,
-}
-
-/// What is always so here, or has no meaning here.
-const ALWAYS: &[&str] = &[
-    "auto-procname",
-    "catch-exceptions",
-    "cheaper-algo",
-    "close-on-exec",
-    "die-on-term",
-    "disable-write-exception",
-    "enable-threads",
-    "gevent-monkey-patch",
-    "hook-master-start",
-    "http-auto-chunked",
-    "http-chunked-input",
-    "http-raw-body",
-    "ignore-sigpipe",
-    "ignore-write-errors",
-    "log-date",
-    "log-master",
-    "log-reopen",
-    "log-x-forwarded-for",
-    "logdate",
-    "manage-script-name",
-    "master",
-    "memory-report",
-    "need-app",
-    "need-plugin",
-    "no-defer-accept",
-    "no-orphans",
-    "offload-threads",
-    "plugin",
-    "plugins",
-    "post-buffering",
-    "post-buffering-bufsize",
-    "procname",
-    "procname-master",
-    "procname-prefix",
-    "procname-prefix-spaced",
-    "py-call-osafterfork",
-    "py-call-uwsgi-fork-hooks",
-    "reuse-port",
-    "set",
-    "set-ph",
-    "set-placeholder",
-    "show-config",
-    "single-interpreter",
-    "so-keepalive",
-    "socket-timeout",
-    "http-timeout",
-    "strict",
-    "tcp-nodelay",
-    "threads-stacksize",
-    "thunder-lock",
-    "unlink",
-    "vacuum",
-    "wsgi-env-behavior",
-    "wsgi-env-behaviour",
-    "wsgi-manage-chunked-input",
-    "stats-http",
-    "harakiri-verbose",
-    "max-worker-lifetime-delta",
-    "max-requests-delta",
-    "py-tracebacker",
-    "python-worker-override",
-    "limit-as-soft",
-    "master-as-root",
-    "immediate-uid",
-    "skip-atexit",
-    "skip-atexit-teardown",
-    "lazy-apps-fork",
-    "honour-stdin",
-    "honour-range",
-    "http-to",
-    "add-gzip",
-];
+use crate::import::uwsgi_ini::why_left::{self, UwsgiOption};
+use crate::syntax::{Place, Source};
 
 /// What takes part in naming the application, and the options that are read together.
 #[derive(Default)]
-struct Application {
+struct NamedParts {
     module: Option<(ImportedText, Place)>,
     file: Option<(ImportedText, Place)>,
     callable: Option<String>,
@@ -110,13 +25,13 @@ struct Application {
 
 /// The site that the options describe.
 #[must_use]
-pub fn site(options: &[UwsgiOption], source: &Arc<Source>) -> Site {
-    let mut site = Site::default();
-    let mut application = Application::default();
+pub(in crate::import) fn site(options: &[UwsgiOption], source: &Arc<Source>) -> ImportedSite {
+    let mut site = ImportedSite::default();
+    let mut application = NamedParts::default();
     let names: Vec<String> = options.iter().map(|option| option.name.clone()).collect();
     for option in options {
         if !take(option, &mut site, &mut application) {
-            leave(option, &names, &mut site);
+            why_left::leave(option, &names, &mut site);
         }
     }
     finish(&mut site, &application, source);
@@ -135,13 +50,13 @@ fn is_on(value: Option<&ImportedText>) -> bool {
 }
 
 /// Takes an option over. Returns false if it has no equivalent.
-fn take(option: &UwsgiOption, site: &mut Site, application: &mut Application) -> bool {
+fn take(option: &UwsgiOption, site: &mut ImportedSite, application: &mut NamedParts) -> bool {
     let place = &option.place;
     let empty = ImportedText::default();
     let value = option.value.as_ref().unwrap_or(&empty);
     let here = || Some((value.clone(), place.clone()));
     match option.name.as_str() {
-        name if ALWAYS.contains(&name) => {}
+        name if why_left::ALWAYS.contains(&name) => {}
         "module" | "wsgi" | "w" => application.module = here(),
         "wsgi-file" | "file" => application.file = here(),
         "callable" => application.callable = value.literal().map(str::to_owned),
@@ -259,102 +174,8 @@ fn take(option: &UwsgiOption, site: &mut Site, application: &mut Application) ->
     true
 }
 
-/// What has no equivalent: why.
-fn leave(option: &UwsgiOption, names: &[String], site: &mut Site) {
-    // A key that a value refers to is a variable.
-    if option.is_used {
-        return;
-    }
-    let why = match option.name.as_str() {
-        "logto" | "logto2" | "logger" | "log-format" | "logformat" | "log-maxsize"
-        | "log-backupname" | "log-zeromq" | "log-syslog" | "logformat-strftime" | "log-micros"
-        | "log-slow" | "log-encoder" | "log-req-encoder" => {
-            "the log goes to standard error; `runner.log.*` says what is in it, and the service manager keeps it"
-        }
-        "daemonize" | "daemonize2" | "emperor" | "vassals" => {
-            "a server stays in the foreground: let the service manager start it (`supervise`)"
-        }
-        "py-autoreload" | "python-autoreload" | "fs-reload" | "py-auto-reload" => {
-            "`launch` reloads when files change; a server does at `runner reload`"
-        }
-        "static-expires"
-        | "static-expires-uri"
-        | "static-expires-type"
-        | "static-expires-type-mtime"
-        | "static-expires-uri-mtime" => "write it as `--cache 'PATTERN=VALUE'` behind `files`",
-        "check-static" | "static-index" | "static-safe" | "static-gzip" | "static-gzip-all"
-        | "static-gzip-ext" | "static-gzip-dir" | "static-skip-ext" => {
-            "static files are a route to `files FOLDER`"
-        }
-        "route" | "route-host" | "route-uri" | "route-if" | "route-label" | "route-run"
-        | "mount" | "route-remote-addr" | "error-route" | "final-route" => {
-            "paths and hosts are keys of `commands.Routes`"
-        }
-        "listen" => "the backlog of a socket is what the system allows (`net.core.somaxconn`)",
-        "add-header" | "del-header" => "the application sets fields of responses",
-        "cron" | "cron2" | "unique-cron" | "spooler" | "spool" | "mule" | "mules" | "farm"
-        | "cache2" | "cache" | "sharedarea" | "queue" | "locks" | "rpc" | "import"
-        | "spooler-import" | "shared-import" | "timer" => {
-            "it needs the module `uwsgi`, which only uWSGI has"
-        }
-        "hook-post-app" | "hook-accepting1" | "hook-pre-app" | "hook-asap" | "hook-as-user"
-        | "exec-as-user" | "exec-as-root" | "hook-as-root" | "exec-post-app" => {
-            "commands before the start are `runner.before_start`"
-        }
-        "ini" | "include" | "inherit" | "xml" | "yaml" | "yml" | "json" | "for" | "for-glob"
-        | "for-range" | "for-times" | "endfor" | "if-env" | "if-not-env" | "if-file"
-        | "if-not-file" | "if-exists" | "if-opt" | "if-not-opt" | "if-dir" | "endif" => {
-            "what another file or a condition says is not read: add it by hand"
-        }
-        "plugin-dir" | "plugins-dir" => "there are no plugins",
-        "subscribe-to" | "subscribe2" | "fastrouter" | "legion" | "zerg" | "emperor-broodlord" => {
-            "it belongs to other servers of uWSGI"
-        }
-        "cpu-affinity" => "the system chooses processors; `CPUAffinity=` of systemd can, too",
-        "http-websockets" | "websockets" => "WebSockets are for ASGI applications",
-        "php" | "php-docroot" | "php-index" | "php-app" => "PHP is `upstream fastcgi`",
-        other => {
-            let meant = did_you_mean(other, ALWAYS.iter().copied().chain(KNOWN.iter().copied()));
-            let why = match meant {
-                Some(meant) if !names.contains(&meant) => {
-                    format!("`{other}` is not known; {meant}")
-                }
-                _ => format!("`{other}` has no equivalent"),
-            };
-            return site.leave(&option.place, why);
-        }
-    };
-    site.leave(&option.place, why);
-}
-
-/// Options that are taken over, for suggestions.
-const KNOWN: &[&str] = &[
-    "module",
-    "wsgi-file",
-    "callable",
-    "chdir",
-    "http",
-    "http-socket",
-    "socket",
-    "processes",
-    "workers",
-    "threads",
-    "pythonpath",
-    "home",
-    "virtualenv",
-    "harakiri",
-    "max-requests",
-    "chmod-socket",
-    "chown-socket",
-    "pidfile",
-    "static-map",
-    "lazy-apps",
-    "disable-logging",
-    "touch-reload",
-];
-
 /// `ADDRESS,CERTIFICATE,KEY[,CIPHERS[,CA]]`.
-fn https(value: &ImportedText, site: &mut Site, place: &Place) {
+fn https(value: &ImportedText, site: &mut ImportedSite, place: &Place) {
     let Some(text) = value.literal() else {
         return site.leave(
             place,
@@ -380,7 +201,7 @@ fn https(value: &ImportedText, site: &mut Site, place: &Place) {
 }
 
 /// `NAME=VALUE`; a name alone is set to nothing.
-fn environment(value: &ImportedText, site: &mut Site, place: &Place) {
+fn environment(value: &ImportedText, site: &mut ImportedSite, place: &Place) {
     let beginning = value.beginning().to_owned();
     let Some((name, _)) = beginning.split_once('=') else {
         return site.leave(place, "it has no `NAME=VALUE`");
@@ -392,7 +213,7 @@ fn environment(value: &ImportedText, site: &mut Site, place: &Place) {
 }
 
 /// A number of megabytes, which are 1024 × 1024 bytes at uWSGI.
-fn mebibytes(name: &str, value: &ImportedText, site: &mut Site, place: &Place) {
+fn mebibytes(name: &str, value: &ImportedText, site: &mut ImportedSite, place: &Place) {
     match value.literal().and_then(leading_number) {
         Some(number) => site.set(name, format!("'{number}M'"), place),
         None => match value.number() {
@@ -403,7 +224,7 @@ fn mebibytes(name: &str, value: &ImportedText, site: &mut Site, place: &Place) {
 }
 
 /// A user or group, by its name or number.
-fn identity(name: &str, value: &ImportedText, site: &mut Site, place: &Place) {
+fn identity(name: &str, value: &ImportedText, site: &mut ImportedSite, place: &Place) {
     match value.literal().map(str::parse::<u32>) {
         Some(Ok(number)) => site.set(name, number.to_string(), place),
         Some(Err(_)) | None => site.set_text(name, value, place),
@@ -411,7 +232,7 @@ fn identity(name: &str, value: &ImportedText, site: &mut Site, place: &Place) {
 }
 
 /// `USER[:GROUP]` of a socket.
-fn owner(value: &ImportedText, site: &mut Site, place: &Place) {
+fn owner(value: &ImportedText, site: &mut ImportedSite, place: &Place) {
     let text = value.literal().unwrap_or_default();
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group)),
@@ -434,7 +255,7 @@ fn owner(value: &ImportedText, site: &mut Site, place: &Place) {
 }
 
 /// A program beside the application. `smart-attach-daemon` has its pid file in front.
-fn daemon(value: &ImportedText, site: &mut Site, place: &Place) {
+fn daemon(value: &ImportedText, site: &mut ImportedSite, place: &Place) {
     let Some(text) = value.literal() else {
         return site.leave(place, "write it into `runner.supervise.programs`");
     };
@@ -445,7 +266,7 @@ fn daemon(value: &ImportedText, site: &mut Site, place: &Place) {
     site.programs.push(Placed::new(command.to_owned(), place));
 }
 
-fn before_start(value: &ImportedText, site: &mut Site, place: &Place) {
+fn before_start(value: &ImportedText, site: &mut ImportedSite, place: &Place) {
     match value.literal() {
         Some(command) => site
             .before_start
@@ -455,7 +276,7 @@ fn before_start(value: &ImportedText, site: &mut Site, place: &Place) {
 }
 
 /// What several options say together.
-fn finish(site: &mut Site, application: &Application, source: &Arc<Source>) {
+fn finish(site: &mut ImportedSite, application: &NamedParts, source: &Arc<Source>) {
     if let Some((folder, place)) = &application.directory {
         site.set_text("runner.workers.directory", folder, place);
         // The folder that uWSGI is in is one that Python imports from.
@@ -472,7 +293,11 @@ fn finish(site: &mut Site, application: &Application, source: &Arc<Source>) {
     site.application = match (&application.module, &application.file) {
         (Some((module, place)), _) => match module.literal() {
             Some(module) => {
-                let application = ImportedApplication::imported(false, module, callable);
+                let (name, behind) = module.split_once([' ', '\t']).unwrap_or((module, ""));
+                if !behind.is_empty() {
+                    site.leave(place, format!("`{}` is no part of the name", behind.trim()));
+                }
+                let application = ImportedApplication::imported(false, name, callable);
                 Some(Placed::new(application, place))
             }
             None => {

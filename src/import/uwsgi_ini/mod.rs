@@ -1,4 +1,4 @@
-//! `uwsgi.ini`: its sections, its variables, then its [options](crate::import::uwsgi_options).
+//! `uwsgi.ini`: its sections, its variables, then its [options](option_settings).
 //!
 //! As uWSGI reads it (`core/ini.c`, `core/config.c`): a comment is a line that begins with `;` or `#`, and what stands behind
 //! a value belongs to it. A key may stand alone, may repeat, and what is no option is a variable. `%(name)` is an option or
@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::import::imported_text::{ImportedText, Piece};
+use crate::import::imported_site::ImportedSite;
+use crate::import::imported_text::{ImportedPiece, ImportedText};
 use crate::import::section_lines::{
     FileSection, GoesOn, KeyValue, SectionSyntax, broken, sections, whole,
 };
-use crate::import::site::Site;
-use crate::import::uwsgi_options::{self, UwsgiOption};
+use crate::import::uwsgi_ini::why_left::UwsgiOption;
 use crate::syntax::{Diagnostic, Source, did_you_mean};
 
 const SYNTAX: SectionSyntax = SectionSyntax {
@@ -21,6 +21,9 @@ const SYNTAX: SectionSyntax = SectionSyntax {
     goes_on: GoesOn::Never,
     has_flags: true,
 };
+
+pub(super) mod option_settings;
+pub(super) mod why_left;
 
 /// The section that uWSGI reads.
 const SECTION: &str = "uwsgi";
@@ -32,7 +35,7 @@ const DEPTH: usize = 8;
 ///
 /// # Errors
 /// The file is broken, or there is no such section.
-pub fn read(source: &Arc<Source>, section: Option<&str>) -> Result<Site, Diagnostic> {
+pub fn read(source: &Arc<Source>, section: Option<&str>) -> Result<ImportedSite, Diagnostic> {
     let sections = sections(source, SYNTAX)?;
     let wanted = section.unwrap_or(SECTION);
     let mut lines = Vec::new();
@@ -60,7 +63,7 @@ pub fn read(source: &Arc<Source>, section: Option<&str>) -> Result<Site, Diagnos
         is_used: is_used(&lines, &line.key),
     });
     let options: Vec<UwsgiOption> = options.collect();
-    Ok(uwsgi_options::site(&options, source))
+    Ok(option_settings::site(&options, source))
 }
 
 /// The lines of a section, those of the sections that it includes in their places.
@@ -123,16 +126,18 @@ fn expanded(
     let mut whole = ImportedText::default();
     let mut rest = text;
     while let Some(at) = rest.find(['%', '$']) {
-        whole.push(Piece::Literal(rest[..at].to_owned()));
+        whole.push(ImportedPiece::Literal(rest[..at].to_owned()));
         let from = &rest[at..];
         let (known, behind) = reference(from, source, variables, depth);
         match known {
             Some(known) => whole = known.joined_after(&whole),
-            None => whole.push(Piece::Literal(from[..from.len() - behind.len()].to_owned())),
+            None => whole.push(ImportedPiece::Literal(
+                from[..from.len() - behind.len()].to_owned(),
+            )),
         }
         rest = behind;
     }
-    whole.push(Piece::Literal(rest.to_owned()));
+    whole.push(ImportedPiece::Literal(rest.to_owned()));
     whole
 }
 
@@ -145,7 +150,7 @@ fn reference<'a>(
 ) -> (Option<ImportedText>, &'a str) {
     if let Some((name, behind)) = text.strip_prefix("$(").and_then(|it| it.split_once(')')) {
         let mut variable = ImportedText::default();
-        variable.push(Piece::Variable {
+        variable.push(ImportedPiece::Variable {
             name: name.to_owned(),
             // uWSGI leaves nothing where the variable is not set.
             default: Some(String::new()),
@@ -201,7 +206,7 @@ mod tests {
             ("%(root)/x", "'/srv/shop/x'"),
             ("%d%n.sock", "'./shop.sock'"),
             ("100%%", "'100%'"),
-            (":$(PORT)", "':' + os.environ.get('PORT', '')"),
+            (":$(PORT)", "':' + os.environ.get('PORT', '8000')"),
             ("%(%k * 2 + 1)", "str(os.cpu_count() * 2 + 1)"),
             ("%(unknown) $", "'%(unknown) $'"),
             ("{{ a }}", "'{{ a }}'"),

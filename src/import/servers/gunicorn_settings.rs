@@ -1,65 +1,10 @@
 //! The settings of gunicorn, from a file or from a command line.
 
-use std::sync::Arc;
-
-use crate::import::Facts;
+use crate::import::imported_site::{ImportedApplication, ImportedSite, ListenProtocol, Placed};
 use crate::import::imported_text::{ImportedText, leading_number, quoted_text};
 use crate::import::listen_url::listen_url;
-use crate::import::section_lines::whole;
-use crate::import::site::{ImportedApplication, ListenProtocol, Placed, Site};
-use crate::syntax::{Diagnostic, Place, Source};
-
-/// A setting with its value.
-#[derive(Clone, Debug)]
-pub struct Said {
-    /// Its name, as in a file: `worker_class`.
-    pub name: String,
-    /// Its value.
-    pub value: SaidValue,
-    /// Where it was said.
-    pub place: Place,
-}
-
-/// The value of a setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SaidValue {
-    /// Python's `None`.
-    Nothing,
-    /// True or false.
-    Flag(bool),
-    /// A text or a number.
-    Text(ImportedText),
-    /// Several texts.
-    List(Vec<ImportedText>),
-    /// A function, or another object of Python.
-    Code,
-}
-
-impl SaidValue {
-    fn text(&self) -> Option<ImportedText> {
-        match self {
-            Self::Text(text) => Some(text.clone()),
-            Self::List(texts) => texts.first().cloned(),
-            Self::Nothing | Self::Flag(_) | Self::Code => None,
-        }
-    }
-
-    fn texts(&self) -> Vec<ImportedText> {
-        match self {
-            Self::Text(text) => vec![text.clone()],
-            Self::List(texts) => texts.clone(),
-            Self::Nothing | Self::Flag(_) | Self::Code => Vec::new(),
-        }
-    }
-
-    fn is_on(&self) -> bool {
-        match self {
-            Self::Flag(flag) => *flag,
-            Self::Text(text) => !matches!(text.literal(), Some("" | "0" | "False" | "false")),
-            Self::Nothing | Self::List(_) | Self::Code => false,
-        }
-    }
-}
+use crate::import::servers::said::{Said, SaidValue};
+use crate::syntax::Place;
 
 /// The names that are looked for in a file.
 pub const SETTINGS: &[&str] = &[
@@ -169,22 +114,11 @@ const ALWAYS: &[&str] = &[
     "access_log_format",
 ];
 
-/// The site that a file of gunicorn's describes.
-///
-/// # Errors
-/// The file cannot be executed.
-pub fn of_file(source: &Arc<Source>, facts: &Facts<'_>) -> Result<Site, Diagnostic> {
-    let said = (facts.gunicorn)(&source.name)?.unwrap_or_default();
-    let mut site = Site::default();
-    take(&said, None, &mut site, &whole(source));
-    Ok(site)
-}
-
 /// Takes settings over; `application` is that of a command line. `place` stands for what nothing was said about.
 pub fn take(
     said: &[Said],
     application: Option<(&ImportedText, &Place)>,
-    site: &mut Site,
+    site: &mut ImportedSite,
     place: &Place,
 ) {
     let class = value_of(said, "worker_class");
@@ -231,15 +165,15 @@ fn value_of<'a>(said: &'a [Said], name: &str) -> Option<&'a SaidValue> {
 }
 
 /// Takes a setting over. Returns false if it has no equivalent.
-fn take_one(one: &Said, said: &[Said], is_asgi: bool, site: &mut Site) -> bool {
+fn take_one(one: &Said, said: &[Said], is_asgi: bool, site: &mut ImportedSite) -> bool {
     let place = &one.place;
     let text = one.value.text();
-    let number = |site: &mut Site, name: &str| {
+    let number = |site: &mut ImportedSite, name: &str| {
         if let Some(text) = &text {
             site.set_number(name, text, place);
         }
     };
-    let path = |site: &mut Site, name: &str| match &text {
+    let path = |site: &mut ImportedSite, name: &str| match &text {
         Some(text) if !text.is_empty() => site.set_text(name, text, place),
         Some(_) | None => {}
     };
@@ -348,7 +282,13 @@ fn take_one(one: &Said, said: &[Said], is_asgi: bool, site: &mut Site) -> bool {
 }
 
 /// A limit that is set if it is within ours; 0 is gunicorn's word for none.
-fn larger(text: &Option<ImportedText>, site: &mut Site, name: &str, least: u64, place: &Place) {
+fn larger(
+    text: &Option<ImportedText>,
+    site: &mut ImportedSite,
+    name: &str,
+    least: u64,
+    place: &Place,
+) {
     let Some(text) = text else { return };
     match text.literal().and_then(leading_number) {
         Some(number) if number < least => {}
@@ -356,7 +296,7 @@ fn larger(text: &Option<ImportedText>, site: &mut Site, name: &str, least: u64, 
     }
 }
 
-fn identity(name: &str, text: &Option<ImportedText>, site: &mut Site, place: &Place) {
+fn identity(name: &str, text: &Option<ImportedText>, site: &mut ImportedSite, place: &Place) {
     match text.as_ref().map(|text| (text, text.literal())) {
         Some((_, Some(name_or_number))) if name_or_number.parse::<u32>().is_ok() => {
             site.set(name, name_or_number, place);
@@ -366,7 +306,7 @@ fn identity(name: &str, text: &Option<ImportedText>, site: &mut Site, place: &Pl
     }
 }
 
-fn worker_class(one: &Said, said: &[Said], is_asgi: bool, site: &mut Site) {
+fn worker_class(one: &Said, said: &[Said], is_asgi: bool, site: &mut ImportedSite) {
     let text = one.value.text();
     let class = text
         .as_ref()
@@ -391,7 +331,7 @@ fn worker_class(one: &Said, said: &[Said], is_asgi: bool, site: &mut Site) {
     }
 }
 
-fn addresses(said: &[Said], site: &mut Site, place: &Place) {
+fn addresses(said: &[Said], site: &mut ImportedSite, place: &Place) {
     let is_tls = value_of(said, "certfile").is_some();
     let spoken = |url: ImportedText| match url.without_beginning("tcp://") {
         Some(rest) if is_tls => rest.after("https://"),
@@ -422,7 +362,7 @@ fn addresses(said: &[Said], site: &mut Site, place: &Place) {
 }
 
 /// What has no equivalent: why.
-fn leave(one: &Said, site: &mut Site) {
+fn leave(one: &Said, site: &mut ImportedSite) {
     let name = &one.name;
     let why = match name.as_str() {
         "daemon" => {

@@ -1,0 +1,177 @@
+//! The options of command lines, and those that servers have in common.
+
+use crate::import::imported_site::{ImportedApplication, ImportedSite, ListenProtocol, Placed};
+use crate::import::imported_text::ImportedText;
+use crate::import::listen_url::host_and_port;
+use crate::syntax::Place;
+
+/// An option of a command line, or a word that is none.
+pub(super) struct CommandOption<'a> {
+    /// Its name without dashes; empty for a word.
+    pub(super) name: String,
+    pub(super) value: Option<&'a ImportedText>,
+    pub(super) joined: Option<ImportedText>,
+}
+
+impl CommandOption<'_> {
+    pub(super) fn text(&self) -> ImportedText {
+        let text = self.joined.clone().or_else(|| self.value.cloned());
+        text.unwrap_or_default()
+    }
+}
+
+/// What a program's command lines look like.
+pub(super) struct Form {
+    /// The long names of the options that take no value.
+    pub(super) flags: &'static [&'static str],
+    /// Letters and what they are short for.
+    pub(super) letters: &'static [(char, &'static str)],
+}
+
+/// The options and words of a command line.
+pub(super) fn options<'a>(words: &'a [ImportedText], form: &Form) -> Vec<CommandOption<'a>> {
+    let mut found = Vec::new();
+    let mut rest = words.iter().peekable();
+    while let Some(word) = rest.next() {
+        let beginning = word.beginning();
+        let (name, joined) = if let Some(long) = beginning.strip_prefix("--") {
+            match long.split_once('=') {
+                Some((name, _)) => {
+                    let value = word.without_beginning(&format!("--{name}="));
+                    (name.to_owned(), value)
+                }
+                None => (long.to_owned(), None),
+            }
+        } else if let Some(short) = beginning.strip_prefix('-').filter(|it| !it.is_empty()) {
+            let letter = short.chars().next().unwrap_or_default();
+            let known = form.letters.iter().find(|(it, _)| *it == letter);
+            let name = known.map_or_else(|| letter.to_string(), |(_, name)| (*name).to_owned());
+            let value = word.without_beginning(&format!("-{letter}"));
+            (name, value.filter(|value| !value.is_empty()))
+        } else {
+            found.push(CommandOption {
+                name: String::new(),
+                value: Some(word),
+                joined: None,
+            });
+            continue;
+        };
+        let is_flag = form.flags.contains(&name.as_str()) || name.starts_with("no-");
+        let value = match joined.is_none() && !is_flag {
+            true => rest.next(),
+            false => None,
+        };
+        found.push(CommandOption {
+            name,
+            value,
+            joined,
+        });
+    }
+    found
+}
+
+/// The name of an application by which a command line ends.
+pub(super) fn application(
+    name: Option<&ImportedText>,
+    is_asgi: bool,
+    object: &str,
+    is_factory: bool,
+    place: &Place,
+    site: &mut ImportedSite,
+) {
+    let Some(name) = name.and_then(ImportedText::literal) else {
+        return site.miss(place, "no application is named");
+    };
+    let name = match is_factory && !name.ends_with(')') {
+        true => format!("{name}()"),
+        false => name.to_owned(),
+    };
+    let application = ImportedApplication::imported(is_asgi, &name, Some(object));
+    site.application = Some(Placed::new(application, place));
+}
+
+/// Options that servers have in common, by the names that uvicorn and granian give them. Returns false for others.
+pub(super) fn common(option: &CommandOption<'_>, site: &mut ImportedSite, place: &Place) -> bool {
+    let text = option.text();
+    match option.name.as_str() {
+        "workers" => site.set_workers(&text, place),
+        "ssl-certfile" | "ssl-certificate" | "certfile" => {
+            site.set_text("runner.tls.cert", &text, place);
+        }
+        "ssl-keyfile" | "keyfile" => site.set_text("runner.tls.key", &text, place),
+        "ssl-ca-certs" | "ca-certs" => site.set_text("runner.tls.client_ca", &text, place),
+        "limit-max-requests" | "max-requests" => {
+            site.set_number("runner.workers.max_requests", &text, place);
+        }
+        "timeout-keep-alive" | "keep-alive" => {
+            site.set_number("runner.http.keep_alive", &text, place);
+        }
+        "timeout-graceful-shutdown" | "graceful-timeout" | "workers-kill-timeout" => {
+            site.set_number("runner.stop_timeout", &text, place);
+        }
+        "limit-concurrency" => site.set_number("runner.asgi.concurrency", &text, place),
+        "no-access-log" => site.set("runner.log.access", "False", place),
+        "ws-max-size" | "websocket-max-message-size" => {
+            site.set_number("runner.websocket.max_message", &text, place);
+        }
+        "app-dir" | "working-dir" | "working-directory" => {
+            site.set_text("runner.workers.directory", &text, place);
+            site.path.push(Placed::new(text, place));
+        }
+        "pid-file" | "pid" => site.set_text("runner.supervise.pid_file", &text, place),
+        "user" => site.set_text("runner.user", &text, place),
+        "group" => site.set_text("runner.group", &text, place),
+        "process-name" => site.set_text("runner.log.name", &text, place),
+        "forwarded-allow-ips" | "trusted-proxy" => match text.literal() {
+            Some("*") => {
+                site.set("runner.http.trusted_proxies", "['0.0.0.0/0', '::/0']", place);
+            }
+            _ => site.set("runner.http.trusted_proxies", format!("[{}]", text.expression()), place),
+        },
+        "reload" | "reload-dir" | "reload-paths" => {
+            site.leave(place, "`launch` reloads when files change; a server does at `runner reload`");
+        }
+        "root-path" | "url-path-prefix" | "url-prefix" | "url-scheme" => site.leave(
+            place,
+            format!("`--{}`: paths are keys of `commands.Routes`, and proxies say them (`runner.http.forwarded`)", option.name),
+        ),
+        "env-file" | "env-files" => site.set_text("runner.environment_file", &text, place),
+        "log-level" | "log-config" | "access-log" | "use-colors" | "no-use-colors" | "log" | "no-log"
+        | "proxy-headers" | "no-proxy-headers" | "server-header" | "no-server-header"
+        | "date-header" | "no-date-header" | "http" | "ws" | "loop" | "lifespan" | "backlog"
+        | "h11-max-incomplete-event-size" | "no-ws" | "backpressure" | "runtime-threads"
+        | "runtime-mode" | "runtime-blocking-threads" | "task-impl" | "respawn-failed-workers"
+        | "respawn-interval" | "error-logfile" | "access-logfile" | "access-log-fmt"
+        | "ws-ping-interval" | "ws-ping-timeout" | "ws-per-message-deflate" | "verbosity"
+        | "version" | "debug" | "blocking-threads-idle-timeout" | "rss-samples" | "v"
+        | "no-reload" | "debugger" | "no-debugger" | "with-threads" | "proxy-headers-host"
+        | "log-file" | "ident" | "asyncio-threads" | "worker-class" => {}
+        _ => return false,
+    }
+    true
+}
+
+pub(super) fn finish(
+    host: Option<ImportedText>,
+    port: Option<ImportedText>,
+    default: &str,
+    place: &Place,
+    site: &mut ImportedSite,
+) {
+    if site.addresses.is_empty() {
+        let host = host.unwrap_or_else(|| ImportedText::known("127.0.0.1"));
+        let port = port.unwrap_or_else(|| ImportedText::known(default));
+        site.listen(ListenProtocol::Http, host_and_port(&host, &port), place);
+    }
+    if site.settings.contains_key("runner.tls.cert") {
+        for address in &mut site.addresses {
+            if let Some(rest) = address.value.url.without_beginning("tcp://") {
+                address.value.url = rest.after("https://");
+            }
+        }
+    }
+}
+
+pub(super) fn not_taken(option: &CommandOption<'_>, place: &Place, site: &mut ImportedSite) {
+    site.leave(place, format!("`--{}` has no equivalent", option.name));
+}

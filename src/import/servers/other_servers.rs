@@ -1,0 +1,277 @@
+//! The command lines of servers that are not gunicorn or uWSGI.
+
+use crate::import::imported_site::{ImportedSite, ListenProtocol, Placed};
+use crate::import::imported_text::ImportedText;
+use crate::import::listen_url::listen_url;
+use crate::import::servers::command_options::{
+    Form, application, common, finish, not_taken, options,
+};
+use crate::import::servers::command_words::CommandWords;
+use crate::syntax::Place;
+
+pub(super) fn uvicorn(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
+    const FORM: Form = Form {
+        flags: &[
+            "reload",
+            "factory",
+            "access-log",
+            "use-colors",
+            "proxy-headers",
+            "server-header",
+            "date-header",
+            "version",
+            "help",
+        ],
+        letters: &[],
+    };
+    let (mut name, mut host, mut port) = (None, None, None);
+    let (mut is_asgi, mut is_factory) = (true, false);
+    for option in &options(words, &FORM) {
+        match option.name.as_str() {
+            "" => name = name.or(option.value),
+            "host" => host = Some(option.text()),
+            "port" => port = Some(option.text()),
+            "uds" => {
+                let url = option.text().after("unix:");
+                site.listen(ListenProtocol::Http, url, place);
+            }
+            "factory" => is_factory = true,
+            "interface" => is_asgi = option.text().literal() != Some("wsgi"),
+            _ if common(option, site, place) => {}
+            _ => not_taken(option, place, site),
+        }
+    }
+    application(name, is_asgi, "app", is_factory, place, site);
+    finish(host, port, "8000", place, site);
+}
+
+/// `fastapi run main.py`.
+pub(super) fn fastapi(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
+    const FORM: Form = Form {
+        flags: &["reload", "proxy-headers", "help"],
+        letters: &[],
+    };
+    let (mut file, mut host, mut port) = (None, None, None);
+    let mut object = "app".to_owned();
+    for option in &options(words, &FORM) {
+        let text = option.text();
+        match option.name.as_str() {
+            "" if matches!(text.literal(), Some("run" | "dev")) => {}
+            "" => file = file.or(option.value),
+            "host" => host = Some(text),
+            "port" => port = Some(text),
+            "app" => object = text.literal().unwrap_or_default().to_owned(),
+            _ if common(option, site, place) => {}
+            _ => not_taken(option, place, site),
+        }
+    }
+    application(file, true, &object, false, place, site);
+    let host = host.unwrap_or_else(|| ImportedText::known("0.0.0.0"));
+    finish(Some(host), port, "8000", place, site);
+}
+
+pub(super) fn granian(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
+    const FORM: Form = Form {
+        flags: &[
+            "reload",
+            "factory",
+            "access-log",
+            "log",
+            "ws",
+            "respawn-failed-workers",
+            "help",
+            "version",
+            "static-path-precompressed",
+        ],
+        letters: &[],
+    };
+    let (mut name, mut host, mut port) = (None, None, None);
+    let (mut interface, mut is_factory) = ("rsgi".to_owned(), false);
+    let (mut mount, mut folder) = (None, None);
+    for option in &options(words, &FORM) {
+        let text = option.text();
+        match option.name.as_str() {
+            "" => name = name.or(option.value),
+            "host" => host = Some(text),
+            "port" => port = Some(text),
+            "uds" => site.listen(ListenProtocol::Http, text.after("unix:"), place),
+            "factory" => is_factory = true,
+            "interface" => interface = text.literal().unwrap_or_default().to_owned(),
+            "blocking-threads" => site.set_number("runner.workers.threads", &text, place),
+            "workers-lifetime" => site.set_number("runner.workers.max_lifetime", &text, place),
+            "workers-max-rss" => match text.number() {
+                Some(number) => {
+                    let bytes = format!("{number} * 1024 * 1024");
+                    site.set("runner.workers.max_memory", bytes, place);
+                }
+                None => not_taken(option, place, site),
+            },
+            "static-path-route" => mount = Some(text),
+            "static-path-mount" => folder = Some(text),
+            "static-path-expires" | "static-path-dir-to-file" => not_taken(option, place, site),
+            _ if common(option, site, place) => {}
+            _ => not_taken(option, place, site),
+        }
+    }
+    if let Some(folder) = folder.as_ref().and_then(ImportedText::literal) {
+        let mount = mount.as_ref().and_then(ImportedText::literal);
+        let mount = format!("{}/", mount.unwrap_or("/static").trim_end_matches('/'));
+        let words = vec!["files".to_owned(), folder.to_owned()];
+        site.routes.push(Placed::new((mount, words), place));
+    }
+    let (is_asgi, object) = match interface.as_str() {
+        "wsgi" => (false, "app"),
+        "rsgi" => {
+            site.miss(
+                place,
+                "RSGI is only at Granian: most applications of it have ASGI, too",
+            );
+            (true, "app")
+        }
+        _ => (true, "app"),
+    };
+    if is_asgi {
+        site.settings.remove("runner.workers.threads");
+    }
+    application(name, is_asgi, object, is_factory, place, site);
+    finish(host, port, "8000", place, site);
+}
+
+pub(super) fn hypercorn(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
+    const FORM: Form = Form {
+        flags: &["reload", "debug", "help"],
+        letters: &[
+            ('b', "bind"),
+            ('w', "workers"),
+            ('k', "worker-class"),
+            ('c', "config"),
+            ('g', "group"),
+            ('u', "user"),
+            ('p', "pid"),
+            ('m', "umask"),
+        ],
+    };
+    let mut name = None;
+    for option in &options(words, &FORM) {
+        match option.name.as_str() {
+            "" => name = name.or(option.value),
+            "bind" => {
+                let url = listen_url(&option.text());
+                site.listen(ListenProtocol::Http, url, place);
+            }
+            _ if common(option, site, place) => {}
+            _ => not_taken(option, place, site),
+        }
+    }
+    application(name, true, "app", false, place, site);
+    finish(None, None, "8000", place, site);
+}
+
+pub(super) fn daphne(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
+    const FORM: Form = Form {
+        flags: &["proxy-headers", "no-server-name", "help"],
+        letters: &[
+            ('b', "bind"),
+            ('p', "port"),
+            ('u', "unix-socket"),
+            ('e', "endpoint"),
+            ('v', "verbosity"),
+            ('t', "http-timeout"),
+        ],
+    };
+    let (mut name, mut host, mut port) = (None, None, None);
+    for option in &options(words, &FORM) {
+        let text = option.text();
+        match option.name.as_str() {
+            "" => name = name.or(option.value),
+            "bind" => host = Some(text),
+            "port" => port = Some(text),
+            "unix-socket" => site.listen(ListenProtocol::Http, text.after("unix:"), place),
+            "http-timeout" | "application-close-timeout" => {
+                site.set_number("runner.request.timeout", &text, place);
+            }
+            "websocket_timeout" | "websocket-timeout" | "ping-interval" | "ping-timeout"
+            | "access-log" => {}
+            _ if common(option, site, place) => {}
+            _ => not_taken(option, place, site),
+        }
+    }
+    application(name, true, "application", false, place, site);
+    finish(host, port, "8000", place, site);
+}
+
+pub(super) fn waitress(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
+    const FORM: Form = Form {
+        flags: &["call", "help", "expose-tracebacks", "ipv4", "ipv6"],
+        letters: &[],
+    };
+    let (mut name, mut host, mut port, mut is_factory) = (None, None, None, false);
+    for option in &options(words, &FORM) {
+        let text = option.text();
+        match option.name.as_str() {
+            "" => name = name.or(option.value),
+            "call" => is_factory = true,
+            "app" => name = name.or(option.value),
+            "host" => host = Some(text),
+            "port" => port = Some(text),
+            "listen" => site.listen(ListenProtocol::Http, listen_url(&text), place),
+            "unix-socket" => site.listen(ListenProtocol::Http, text.after("unix:"), place),
+            "unix-socket-perms" => site.set_text("runner.socket.mode", &text, place),
+            "threads" => site.set_number("runner.workers.threads", &text, place),
+            "max-request-body-size" => site.set_number("runner.request.max_body", &text, place),
+            "channel-timeout" | "connection-limit" | "cleanup-interval" | "ident" => {}
+            _ if common(option, site, place) => {}
+            _ => not_taken(option, place, site),
+        }
+    }
+    application(name, false, "app", is_factory, place, site);
+    let host = host.unwrap_or_else(|| ImportedText::known("0.0.0.0"));
+    finish(Some(host), port, "8080", place, site);
+}
+
+/// `flask run`, whose application is named by `--app` or `FLASK_APP`.
+pub(super) fn flask(
+    words: &[ImportedText],
+    command: &CommandWords,
+    place: &Place,
+    site: &mut ImportedSite,
+) {
+    const FORM: Form = Form {
+        flags: &["debug", "reload", "with-threads", "help"],
+        letters: &[
+            ('A', "app"),
+            ('h', "host"),
+            ('p', "port"),
+            ('e', "env-file"),
+        ],
+    };
+    let set = command
+        .environment
+        .iter()
+        .find(|(name, _)| name == "FLASK_APP");
+    let mut name = set.map(|(_, value)| value.clone());
+    let (mut host, mut port) = (None, None);
+    for option in &options(words, &FORM) {
+        let text = option.text();
+        match option.name.as_str() {
+            "" => {}
+            "app" => name = Some(text),
+            "host" => host = Some(text),
+            "port" => port = Some(text),
+            "cert" => site.set_text("runner.tls.cert", &text, place),
+            "key" => site.set_text("runner.tls.key", &text, place),
+            _ if common(option, site, place) => {}
+            _ => not_taken(option, place, site),
+        }
+    }
+    if name.is_none() {
+        site.leave(
+            place,
+            "Flask looks for the application itself: `app:app` is a guess",
+        );
+    }
+    let name = name.unwrap_or_else(|| ImportedText::known("app"));
+    application(Some(&name), false, "app", false, place, site);
+    site.set("runner.workers.threads", "4", place);
+    finish(host, port, "5000", place, site);
+}

@@ -1,0 +1,235 @@
+//! Command lines of servers, by their programs.
+
+use crate::import::imported_site::{ImportedSite, Placed};
+use crate::import::imported_text::ImportedText;
+use crate::import::section_lines::broken;
+use crate::import::servers::command_options::{CommandOption, Form, options};
+use crate::import::servers::command_words::CommandWords;
+use crate::import::servers::gunicorn_settings;
+use crate::import::servers::other_servers::{
+    daphne, fastapi, flask, granian, hypercorn, uvicorn, waitress,
+};
+use crate::import::servers::said::{Facts, Said, SaidValue};
+use crate::import::uwsgi_ini::option_settings;
+use crate::import::uwsgi_ini::why_left::UwsgiOption;
+use crate::syntax::{Diagnostic, Place};
+
+/// The programs that serve applications, which a command line can be taken over from.
+pub const SERVERS: &[&str] = &[
+    "gunicorn",
+    "uvicorn",
+    "granian",
+    "hypercorn",
+    "daphne",
+    "waitress-serve",
+    "uwsgi",
+    "flask",
+    "fastapi",
+];
+
+/// The site that a command line describes; `None` if its program is none that serves an application.
+///
+/// # Errors
+/// A file that it names is broken.
+pub fn site(
+    command: &CommandWords,
+    place: &Place,
+    facts: &Facts<'_>,
+) -> Result<Option<ImportedSite>, Diagnostic> {
+    let Some((at, program)) = command.program() else {
+        return Ok(None);
+    };
+    let words = &command.words[at + 1..];
+    let mut site = ImportedSite::default();
+    match program {
+        "gunicorn" => gunicorn(words, place, facts, &mut site)?,
+        "uvicorn" => uvicorn(words, place, &mut site),
+        "fastapi" => fastapi(words, place, &mut site),
+        "granian" => granian(words, place, &mut site),
+        "hypercorn" => hypercorn(words, place, &mut site),
+        "daphne" => daphne(words, place, &mut site),
+        "waitress-serve" => waitress(words, place, &mut site),
+        "flask" => flask(words, command, place, &mut site),
+        "uwsgi" => uwsgi(words, place, &mut site),
+        _ => return Ok(None),
+    }
+    if let Some(python) = environment_python(&command.words[..=at]) {
+        let python = ImportedText::known(python);
+        site.set_text("runner.python", &python, place);
+    }
+    for (name, value) in &command.environment {
+        let pair = (name.clone(), value.clone());
+        site.environment.push(Placed::new(pair, place));
+    }
+    Ok(Some(site))
+}
+
+/// The Python of the virtual environment that a program is started from.
+fn environment_python(words: &[ImportedText]) -> Option<String> {
+    let mut words = words.iter().rev().filter_map(ImportedText::literal);
+    let (folder, _) = words.find_map(|word| word.rsplit_once('/'))?;
+    let is_of_system = ["/usr/bin", "/bin", "/usr/local/bin"].contains(&folder);
+    let is_bin = folder == "bin" || folder.ends_with("/bin");
+    (is_bin && !is_of_system).then(|| format!("{folder}/python"))
+}
+
+fn gunicorn(
+    words: &[ImportedText],
+    place: &Place,
+    facts: &Facts<'_>,
+    site: &mut ImportedSite,
+) -> Result<(), Diagnostic> {
+    const FORM: Form = Form {
+        flags: &[
+            "daemon",
+            "preload",
+            "reload",
+            "spew",
+            "check-config",
+            "print-config",
+            "capture-output",
+            "log-syslog",
+            "no-sendfile",
+            "reuse-port",
+            "enable-stdio-inheritance",
+            "initgroups",
+            "proxy-protocol",
+            "disable-redirect-access-to-syslog",
+            "do-handshake-on-connect",
+            "suppress-ragged-eofs",
+            "strip-header-spaces",
+            "preload-app",
+        ],
+        letters: &[
+            ('b', "bind"),
+            ('w', "workers"),
+            ('k', "worker-class"),
+            ('t', "timeout"),
+            ('c', "config"),
+            ('e', "env"),
+            ('n', "name"),
+            ('u', "user"),
+            ('g', "group"),
+            ('m', "umask"),
+            ('p', "pid"),
+            ('D', "daemon"),
+            ('R', "capture-output"),
+        ],
+    };
+    let options = options(words, &FORM);
+    let mut said = Vec::new();
+    let config = options.iter().rev().find(|option| option.name == "config");
+    if let Some(path) = config.map(CommandOption::text) {
+        match path.literal() {
+            Some(path) => {
+                let path = path.strip_prefix("file:").unwrap_or(path);
+                match (facts.gunicorn)(path)? {
+                    Some(settings) => said = settings,
+                    None => site.leave(
+                        place,
+                        format!("`{path}` is not here: what it says is missing"),
+                    ),
+                }
+            }
+            None => site.leave(place, "the path of the configuration file is not known"),
+        }
+    }
+    let mut application = None;
+    let mut binds = Vec::new();
+    for option in &options {
+        let text = option.text();
+        match option.name.as_str() {
+            "" if application.is_some() => {
+                let surplus = format!("`{text}` follows the name of the application");
+                let hint = "a name has no blanks: `module:object`";
+                return Err(broken(place, surplus).with_hint(hint));
+            }
+            "" => application = option.value,
+            "bind" => binds.push(text),
+            name => said.push(Said {
+                value: match FORM.flags.contains(&name) {
+                    true => SaidValue::Flag(!name.starts_with("no-")),
+                    false => SaidValue::Text(text),
+                },
+                name: name.replace('-', "_"),
+                place: place.clone(),
+            }),
+        }
+    }
+    if !binds.is_empty() {
+        said.push(Said {
+            name: "bind".to_owned(),
+            value: SaidValue::List(binds),
+            place: place.clone(),
+        });
+    }
+    let application = application.map(|name| (name, place));
+    gunicorn_settings::take(&said, application, site, place);
+    Ok(())
+}
+
+fn uwsgi(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
+    const FORM: Form = Form {
+        flags: &[
+            "master",
+            "enable-threads",
+            "vacuum",
+            "die-on-term",
+            "single-interpreter",
+            "need-app",
+            "thunder-lock",
+            "lazy-apps",
+            "lazy",
+            "strict",
+            "no-orphans",
+            "memory-report",
+            "disable-logging",
+            "auto-procname",
+            "http-auto-chunked",
+            "http-chunked-input",
+            "http-keepalive",
+            "ignore-sigpipe",
+            "ignore-write-errors",
+            "disable-write-exception",
+            "log-x-forwarded-for",
+            "manage-script-name",
+            "catch-exceptions",
+            "py-autoreload",
+            "wsgi-disable-file-wrapper",
+            "log-4xx",
+            "log-5xx",
+        ],
+        letters: &[
+            ('M', "master"),
+            ('p', "processes"),
+            ('s', "socket"),
+            ('w', "module"),
+            ('H', "home"),
+            ('T', "enable-threads"),
+            ('L', "disable-logging"),
+            ('C', "chmod-socket"),
+            ('z', "socket-timeout"),
+        ],
+    };
+    let mut taken = Vec::new();
+    for option in options(words, &FORM) {
+        let text = option.text();
+        match (option.name.as_str(), text.literal()) {
+            ("" | "ini", Some(file)) => {
+                site.miss(
+                    place,
+                    format!("what `{file}` says is not here: `runner import {file}`"),
+                );
+            }
+            _ => taken.push(UwsgiOption {
+                value: (!FORM.flags.contains(&option.name.as_str())).then_some(text),
+                name: option.name,
+                place: place.clone(),
+                is_used: false,
+            }),
+        }
+    }
+    if !taken.is_empty() || site.left.is_empty() {
+        site.add(option_settings::site(&taken, &place.source));
+    }
+}

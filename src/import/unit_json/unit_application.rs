@@ -1,0 +1,163 @@
+//! The applications of NGINX Unit.
+
+use crate::import::imported_site::{ApplicationObject, ImportedApplication, ImportedSite, Placed};
+use crate::import::imported_text::ImportedText;
+use crate::import::unit_json::placed_json::PlacedJson;
+use crate::syntax::Place;
+
+/// PHP, by its own FastCGI server.
+pub(super) fn php(site: &mut ImportedSite, application: &PlacedJson<'_>, place: &Place) {
+    let target = application
+        .member("targets")
+        .and_then(|it| it.object()?.into_iter().next())
+        .map(|(_, target)| target);
+    let target = target.as_ref().unwrap_or(application);
+    let text = |name: &str| target.member(name).and_then(|it| it.text());
+    let mut words = vec!["upstream", "fastcgi", "--root"];
+    let root = text("root").unwrap_or_default();
+    words.push(&root);
+    let script = text("script");
+    if let Some(script) = &script {
+        words.extend(["--front", script]);
+    }
+    words.extend(["exec:", "php-cgi"]);
+    let words = words.into_iter().map(ImportedText::known).collect();
+    let named = ImportedApplication {
+        is_asgi: false,
+        object: ApplicationObject::Words(words),
+    };
+    site.application = Some(Placed::new(named, place));
+    for (name, member) in application.object().unwrap_or_default() {
+        if !["root", "script", "index", "options"].contains(&name.as_str()) {
+            member_of(site, &name, &member);
+        }
+    }
+}
+
+/// A program that Unit talks to in its own way: as a server of its own it listens on the port that it is given.
+pub(super) fn program(site: &mut ImportedSite, application: &PlacedJson<'_>, place: &Place) {
+    let mut words = Vec::new();
+    words.extend(application.member("executable").and_then(|it| it.text()));
+    let arguments = application.member("arguments").map(|it| it.texts());
+    let mut arguments = arguments.unwrap_or_default().into_iter().peekable();
+    while let Some(word) = arguments.next() {
+        // PlacedJson's module that makes a server one of Unit's.
+        let is_of_unit = |word: &str| word.starts_with("unit-http");
+        match arguments.peek() {
+            Some(next) if word.starts_with("--") && is_of_unit(next) => {
+                arguments.next();
+            }
+            _ => words.push(word),
+        }
+    }
+    let words = words.iter().map(|word| ImportedText::known(word.as_str()));
+    let named = ImportedApplication::program(words.collect());
+    site.application = Some(Placed::new(named, place));
+    site.leave(
+        place,
+        "a program of Unit's must listen by HTTP on `$PORT`, which it is given here",
+    );
+    for (name, member) in application.object().unwrap_or_default() {
+        if !["executable", "arguments"].contains(&name.as_str()) {
+            member_of(site, &name, &member);
+        }
+    }
+}
+
+pub(super) fn python(site: &mut ImportedSite, application: &PlacedJson<'_>, place: &Place) {
+    let text = |name: &str| application.member(name).and_then(|it| it.text());
+    let target = application
+        .member("targets")
+        .and_then(|it| it.object()?.into_iter().next())
+        .map(|(_, target)| target);
+    let of_target = |name: &str| {
+        let target = target
+            .as_ref()
+            .and_then(|target| target.member(name)?.text());
+        target.or_else(|| text(name))
+    };
+    let module = of_target("module").unwrap_or_default();
+    let callable = of_target("callable");
+    let is_asgi = match text("protocol").as_deref() {
+        Some("asgi") => true,
+        Some(_) => false,
+        // Unit looks at the object; its module says it mostly, too.
+        None => module.contains("asgi"),
+    };
+    if text("protocol").is_none() && !is_asgi {
+        site.leave(
+            place,
+            "Unit finds out whether it is WSGI or ASGI: write 'ASGI' if the start says so",
+        );
+    }
+    let object = match application.member("factory").map(|it| it.raw == "true") {
+        Some(true) => format!("{}()", callable.as_deref().unwrap_or("application")),
+        Some(false) | None => callable.unwrap_or_else(|| "application".to_owned()),
+    };
+    let module = ImportedApplication::imported(is_asgi, &module, Some(&object));
+    site.application = Some(Placed::new(module, place));
+    for (name, member) in application.object().unwrap_or_default() {
+        member_of(site, &name, &member);
+    }
+    if is_asgi {
+        // Each worker has one.
+        site.settings.remove("runner.workers.threads");
+    }
+}
+
+pub(super) fn member_of(site: &mut ImportedSite, name: &str, member: &PlacedJson<'_>) {
+    let place = member.place_of(name);
+    let text = ImportedText::known(member.text().unwrap_or_default());
+    let number = |node: Option<PlacedJson<'_>>| node.and_then(|it| it.number());
+    match name {
+        "type" | "module" | "callable" | "protocol" | "targets" | "factory" => {}
+        "path" => {
+            for folder in member.texts() {
+                site.path
+                    .push(Placed::new(ImportedText::known(folder), &place));
+            }
+        }
+        "home" => site.set_text("runner.python", &text.before("/bin/python"), &place),
+        "working_directory" => site.set_text("runner.workers.directory", &text, &place),
+        "user" => site.set_text("runner.user", &text, &place),
+        "group" => site.set_text("runner.group", &text, &place),
+        "threads" => {
+            if let Some(threads) = member.number() {
+                site.set("runner.workers.threads", threads.to_string(), &place);
+            }
+        }
+        "processes" => match member.number() {
+            Some(count) => site.set_workers(&ImportedText::known(count.to_string()), &place),
+            None => {
+                let most = number(member.member("max")).unwrap_or(1);
+                let spare = number(member.member("spare")).unwrap_or(0).max(1);
+                site.set("runner.workers.max", most.to_string(), &place);
+                site.set("runner.workers.min", spare.min(most).to_string(), &place);
+                if let Some(idle) = number(member.member("idle_timeout")) {
+                    site.set("runner.workers.idle_timeout", idle.to_string(), &place);
+                }
+            }
+        },
+        "limits" => {
+            if let Some(time) = number(member.member("timeout")) {
+                site.set("runner.request.timeout", time.to_string(), &place);
+            }
+            if let Some(count) = number(member.member("requests")) {
+                site.set("runner.workers.max_requests", count.to_string(), &place);
+            }
+        }
+        "environment" => {
+            for (name, value) in member.object().unwrap_or_default() {
+                let place = value.place_of(&name);
+                let value = ImportedText::known(value.text().unwrap_or_default());
+                site.environment.push(Placed::new((name, value), &place));
+            }
+        }
+        "stdout" | "stderr" => site.leave(&place, "what the application writes is in the log"),
+        "isolation" => site.leave(
+            &place,
+            "the service manager isolates: systemd's `ProtectSystem=`, `PrivateTmp=` and others",
+        ),
+        other => site.leave(&place, format!("`{other}` has no equivalent")),
+    }
+}
