@@ -51,7 +51,7 @@ mod upload;
 mod websocket;
 
 /// Serves HTTP until it is stopped, then finishes the requests under way and closes idle connections as the
-/// [`Manner`](crate::gateway::graceful_stop::Manner) says. Returns when no connection is left. Dropping the future breaks
+/// [`Manner`] says. Returns when no connection is left. Dropping the future breaks
 /// off what is under way.
 ///
 /// New options hold for new connections. Present ones keep theirs, and end after their present requests where they were
