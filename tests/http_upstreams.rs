@@ -149,8 +149,10 @@ fn a_body_goes_on_whole_and_an_early_answer_comes_back() {
     let server = Scripted::start(|_, mut client| {
         while let Some(head) = client.head() {
             if head.starts_with("POST /refused ") {
-                client.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n");
-                // The rest is not read until the client has seen that.
+                // The rest is read only after that, so that it may have been sent or not when the answer comes.
+                client.send(
+                    b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+                );
                 return client.closed();
             }
             let body = client.body_of(&head);
