@@ -50,8 +50,9 @@ impl Routes {
         let Some(found) = self.table.find(host, path) else {
             return Err(Response::plain(StatusCode::NOT_FOUND).into());
         };
-        // A WebSocket follows no redirect.
-        if found.wants_slash && path.len() == found.length && !request.offers_web_socket {
+        // A WebSocket follows no redirect, and `*` is the server as a whole (RFC 9112 §3.2.4).
+        let may_redirect = !request.offers_web_socket && request.target != "*";
+        if found.wants_slash && path.len() == found.length && may_redirect {
             let status = StatusCode::PERMANENT_REDIRECT;
             return Err(with_slash(&request.target, status).into());
         }

@@ -130,6 +130,19 @@ fn a_path_without_the_slash_of_its_route_is_sent_there() {
 }
 
 #[test]
+fn the_server_as_a_whole_is_the_route_of_the_root() {
+    let asterisk = || Request {
+        method: Method::OPTIONS,
+        ..request("*")
+    };
+    let expected = (0, String::new(), String::new());
+    let of_host = seen(&["localhost/", "/", "/a/"], asterisk());
+    assert_eq!(of_host.expect("a route"), expected);
+    let nowhere = seen(&["/a/", "other.org/"], asterisk()).expect_err("an answer");
+    assert_eq!(nowhere.status, StatusCode::NOT_FOUND);
+}
+
+#[test]
 fn the_host_is_the_client_s_or_else_the_server_s() {
     let keys = ["example.org/", "/a/"];
     let of_host = |host: &'static str| {

@@ -25,7 +25,8 @@ pub fn variables(path: &Path) -> Result<Vec<(String, String)>, Diagnostic> {
 /// # Errors
 /// A malformed line, with its place, or values that are too large.
 pub(super) fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagnostic> {
-    let text = source.text.as_str();
+    let braced = Braced::of(&source.text);
+    let text = braced.text.as_str();
     let references = text.bytes().filter(|byte| *byte == b'$').count();
     let environment = std::env::vars_os().map(|(_, value)| value.len()).max();
     let mut longest = environment.unwrap_or_default();
@@ -52,19 +53,13 @@ pub(super) fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagno
                 let width = line.lines().next().map_or(0, str::len);
                 let message = "expected `NAME=value` of a file of environment variables";
                 // The index of a string that never ends is beyond the line.
-                let (at, hint) = if at < width && line.is_char_boundary(at) {
-                    let hint = match before_quote(line, at) {
-                        // The library takes the quote for a part of the value.
-                        Some(name) => format!("write `${{{name}}}` before a quote"),
-                        None => "put a value with blanks in quotes".to_owned(),
-                    };
-                    (at, hint)
-                } else {
-                    let hint = "end each string with the quote that it begins with";
-                    (0, hint.to_owned())
+                let (at, hint) = match at < width && line.is_char_boundary(at) {
+                    true => (at, "put a value with blanks in quotes"),
+                    false => (0, "end each string with the quote that it begins with"),
                 };
+                let place = Span::new(braced.written(begin + at), braced.written(begin + width));
                 return Err(Diagnostic::new("include/env", message)
-                    .at(source, Span::new(begin + at, begin + width))
+                    .at(source, place)
                     .with_hint(hint));
             }
             Some(Err(other)) => {
@@ -76,11 +71,118 @@ pub(super) fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagno
     }
 }
 
-/// The `NAME` of a `$NAME` directly before this quote.
-fn before_quote(line: &str, quote: usize) -> Option<&str> {
-    let (before, behind) = line.split_at_checked(quote)?;
-    let (_, name) = before.rsplit_once('$')?;
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let named = !name.is_empty() && name.chars().all(word);
-    (named && behind.starts_with('"')).then_some(name)
+/// A file with `${NAME}` for each `$NAME`: the library ends the name of a variable without braces at an underscore, and takes
+/// a quote behind it for a part of the value. Names are those of a shell; a `$` before something else is itself.
+#[derive(Debug)]
+struct Braced {
+    text: String,
+    /// Where in the text a byte stands that is not in the file, in order.
+    added: Vec<usize>,
+}
+
+impl Braced {
+    fn of(file: &str) -> Self {
+        let mut braced = Self {
+            text: String::with_capacity(file.len()),
+            added: Vec::new(),
+        };
+        let mut quote = None;
+        let mut before = '\n';
+        let mut rest = file;
+        while let Some(c) = rest.chars().next() {
+            let may_replace = quote != Some('\'');
+            let mut taken = c.len_utf8();
+            match c {
+                '#' if quote.is_none() && before.is_whitespace() => {
+                    taken = rest.find('\n').unwrap_or(rest.len());
+                }
+                '\'' | '"' if quote.is_none() => quote = Some(c),
+                '\'' | '"' if quote == Some(c) => quote = None,
+                '\\' if may_replace => {
+                    let escaped = rest[taken..].chars().next();
+                    taken += escaped.map_or(0, char::len_utf8);
+                }
+                '$' if may_replace && !rest.starts_with("${") => {
+                    let name = name_length(&rest[taken..]);
+                    if name == 0 {
+                        braced.add('\\');
+                    } else {
+                        braced.text.push('$');
+                        braced.add('{');
+                        braced.text.push_str(&rest[taken..taken + name]);
+                        braced.add('}');
+                        rest = &rest[taken + name..];
+                        before = '}';
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            let (copied, following) = rest.split_at(taken);
+            braced.text.push_str(copied);
+            before = copied.chars().next_back().unwrap_or(before);
+            rest = following;
+        }
+        braced
+    }
+
+    fn add(&mut self, c: char) {
+        self.added.push(self.text.len());
+        self.text.push(c);
+    }
+
+    /// Where in the file a place in the text is.
+    fn written(&self, place: usize) -> usize {
+        place - self.added.partition_point(|added| *added < place)
+    }
+}
+
+/// The length of the name of a variable that a text begins with: letters, digits and `_`, not a digit first.
+fn name_length(text: &str) -> usize {
+    let other = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+    match text.starts_with(|c: char| c.is_ascii_digit()) {
+        true => 0,
+        false => text.find(other).unwrap_or(text.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::read;
+    use crate::syntax::Source;
+
+    #[test]
+    fn variables_in_values_have_the_names_of_a_shell() {
+        for (value, expected) in [
+            ("$T_E-x", "1-x"),
+            ("$T_E", "1"),
+            ("${T_E}_y", "1_y"),
+            ("$T_E$T_E/$_T2", "11/2"),
+            ("$T_EX.", "."),
+            (r#""$T_E""#, "1"),
+            (r#""a $T_E, b""#, "a 1, b"),
+            ("'$T_E'", "$T_E"),
+            (r#""'$T_E'""#, "'1'"),
+            (r"\$T_E", "$T_E"),
+            (r"\\$T_E", r"\1"),
+            (r#""\"$T_E""#, "\"1"),
+            ("$T_E # it's $T_E", "1"),
+            ("a$", "a$"),
+            ("a$-$5", "a$-$5"),
+            ("$T_Eé", "1é"),
+            ("\"first\n# $T_E\"", "first\n# 1"),
+        ] {
+            let text = format!("# don't\nT_E=1\n_T2=2\nVALUE={value}\nLAST=$T_E\n");
+            let name = ".env".to_owned();
+            let read = read(&Arc::new(Source { name, text })).expect(value);
+            let seen = read.iter().map(|(_, value)| value.as_str());
+            assert_eq!(
+                seen.collect::<Vec<_>>(),
+                ["1", "2", expected, "1"],
+                "{value}"
+            );
+        }
+    }
 }
