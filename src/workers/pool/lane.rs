@@ -414,8 +414,14 @@ impl<W: Wire> Lane<W> {
         self.vigil.look(is_idle, now) && waits_long && Vigil::is_long(self.progress, now)
     }
 
-    /// Whether the worker waits for requests and has read all that were sent, or some are still to be written.
+    /// Whether the worker waits for requests and has read all that were sent, or some are still to be written. Not while an
+    /// answer is under way that it makes in order: it may have written all of it and wait, but there is no turn for another
+    /// answer before the client has taken this one.
     fn is_idle(&self) -> bool {
+        let oldest = self.in_flight.oldest();
+        if self.running.is_none() && oldest.is_some_and(PendingRequest::is_answered) {
+            return false;
+        }
         let (sent, _) = self.in_flight.marks();
         let is_forgotten = self.link.has_unwritten() && !self.blocked;
         self.link.is_waiting() && (self.link.last_read() == sent || is_forgotten)

@@ -58,6 +58,8 @@ pub(super) struct SimulatedLane {
     is_dead: bool,
     /// It does not say that it is awake: a case of neglect.
     pub(super) is_mute: bool,
+    /// Clients take nothing: an answer begins, and there is no room for its end.
+    pub(super) is_untaken: bool,
 }
 
 impl SimulatedLane {
@@ -312,6 +314,11 @@ impl Simulation {
             let Some(number) = oldest.filter(|it| wire.0.borrow().ring.front() == Some(it)) else {
                 break;
             };
+            if wire.0.borrow().is_untaken {
+                let pending = self.pool.current(lane_id, number).expect("its turn");
+                let _ = pending.answer(Response::plain(StatusCode::OK));
+                break;
+            }
             wire.0.borrow_mut().ring.pop_front();
             let mut pending = self
                 .pool

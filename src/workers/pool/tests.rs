@@ -210,6 +210,33 @@ fn a_worker_that_cannot_come_for_its_requests_is_left_alone() {
     simulation.finish();
 }
 
+/// A worker has written its answers to their ends and waits, but the client takes nothing, so that the lane has no room for
+/// what waits: that is no bug of runner's, and goes on when the client does.
+#[test]
+fn a_worker_whose_clients_take_nothing_is_left_alone() {
+    let mut simulation = Simulation::new(1, 2, Duration::from_micros(10));
+    let id = simulation.worker(0);
+    let untaken = |simulation: &Simulation, is: bool| {
+        for wire in simulation.wires(id) {
+            wire.0.borrow_mut().is_untaken = is;
+        }
+    };
+    untaken(&simulation, true);
+    simulation.accept(1000);
+    for _ in 0..3000 {
+        simulation.turn();
+        simulation.run(id, 1000);
+        simulation.deliver(id);
+        simulation.tick(MILLISECOND);
+        simulation.settle();
+        simulation.check();
+    }
+    assert!(simulation.neglected.is_empty());
+    assert_eq!(simulation.waiting.len(), 998, "one of each lane has begun");
+    untaken(&simulation, false);
+    simulation.finish();
+}
+
 /// A body that is a file is sent at once: an error there tells the pool that a worker has died before its lanes do.
 #[tokio::test]
 async fn a_body_that_a_dead_worker_does_not_take_goes_to_another() {

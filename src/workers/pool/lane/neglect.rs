@@ -3,7 +3,8 @@
 //!
 //! The worker itself says whether it waits for requests, and how far it has read
 //! ([`crate::protocol::worker::frame::RING_WAITING`], [`crate::protocol::worker::frame::RING_READ`]). It is suspected
-//! only if it waits and has read all that was sent. A worker that runs code after its answer is not suspected, nor one that
+//! only if it waits and has read all that was sent, and if no answer of it is under way: the client decides how long that
+//! takes, and the lane has no turn for another before, though the worker has written it to its end. A worker that runs code after its answer is not suspected, nor one that
 //! cannot read because it is stopped or another of its threads holds the interpreter's lock: there
 //! `runner.request.timeout` applies. Several looks are needed: where the system stops runner as well, as it does with a
 //! frozen container, the time that passes does not count.
