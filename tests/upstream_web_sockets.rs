@@ -115,9 +115,8 @@ fn a_browser_chats_with_it_by_http2() {
         page.contains("<li>you said: hello from a browser</li>"),
         "{page}"
     );
-    let log = runner.log();
-    // The WebSocket is a stream, too (RFC 8441).
-    assert!(log.contains("/chat HTTP/2.0"), "{log}");
+    // The WebSocket is a stream, too (RFC 8441). Its line comes when it has ended.
+    runner.wait_for_log(|log| log.contains("/chat HTTP/2.0"));
     runner.stop();
     node.stop();
 }
