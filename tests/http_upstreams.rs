@@ -186,6 +186,12 @@ fn a_body_goes_on_whole_and_an_early_answer_comes_back() {
     }
 }
 
+/// The head of an empty response with so many fields.
+fn head_of(fields: usize) -> Vec<u8> {
+    let others: String = (1..fields).map(|it| format!("X-{it}: a\r\n")).collect();
+    format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{others}\r\n").into_bytes()
+}
+
 #[test]
 fn what_is_wrong_with_a_server_has_its_status_and_its_line() {
     let server = Scripted::start(|_, mut client| {
@@ -200,6 +206,11 @@ fn what_is_wrong_with_a_server_has_its_status_and_its_line() {
             "/lengths" => b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
             "/switch" => b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
             "/short" => b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabcd",
+            "/status" => b"HTTP/1.1 999 No\r\nContent-Length: 0\r\n\r\n",
+            "/fields" => {
+                client.send(&head_of(1001));
+                return client.closed();
+            }
             "/silence" => return client.closed(),
             _ => b"",
         };
@@ -207,6 +218,7 @@ fn what_is_wrong_with_a_server_has_its_status_and_its_line() {
         client.close();
     });
     let runner = before_with(&[&server], "[runner.request]\ntimeout = '1s'\n");
+    let silent = server.url().replace("http://", "");
     for (target, status, why) in [
         ("/rubbish", 502, "sent what is no response of HTTP: "),
         (
@@ -223,10 +235,12 @@ fn what_is_wrong_with_a_server_has_its_status_and_its_line() {
         ("/switch", 502, "sent status 101 unasked"),
         ("/short", 502, "broke off its response: "),
         ("/closed", 502, "broke off: "),
+        ("/status", 502, "sent a status that is none of 100 to 599"),
+        ("/fields", 502, "with more than 1000 fields"),
         (
             "/silence",
             504,
-            "no answer within 1 s (runner.request.timeout)",
+            &format!("{silent} gave no answer within 1 s (runner.request.timeout)"),
         ),
     ] {
         let reply = runner.get(target);

@@ -3,8 +3,12 @@
 
 mod support;
 
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
 use rustix::process::Signal;
 use support::http::Waits;
+use support::scripted::{Scripted, text};
 use support::{Address, Folder, Load, Server};
 
 /// Clients of the load.
@@ -28,6 +32,68 @@ fn front(folder: &Folder) -> Server {
         .runner(["serve", "tcp://127.0.0.1:0", "upstream"])
         .arguments(addresses)
         .start()
+}
+
+/// `runner` before servers of which some answer too late.
+#[track_caller]
+fn impatient(servers: &[String], timeout: &str) -> Server {
+    let settings = format!("[runner.request]\ntimeout = '{timeout}'\n");
+    Folder::new()
+        .file("settings.ini", &settings)
+        .runner([
+            "-c",
+            "settings.ini",
+            "serve",
+            "tcp://127.0.0.1:0",
+            "upstream",
+        ])
+        .arguments(servers)
+        .start()
+}
+
+#[test]
+fn a_server_that_hangs_rests_after_three_requests() {
+    let hanging = Scripted::start(|_, mut client| client.closed());
+    let answering = Scripted::answering(|_| text("here"));
+    let runner = impatient(&[hanging.url(), answering.url()], "1s");
+    for _ in 0..3 {
+        assert_eq!(runner.get("/").status, 504);
+        assert_eq!(runner.get("/").ok(), "here");
+    }
+    for _ in 0..4 {
+        assert_eq!(runner.get("/").ok(), "here");
+    }
+    // Alone, it is asked again and again.
+    let runner = impatient(&[hanging.url()], "100ms");
+    let before = hanging.connections();
+    for _ in 0..5 {
+        assert_eq!(runner.get("/").status, 504);
+    }
+    assert_eq!(hanging.connections(), before + 5);
+}
+
+#[test]
+fn a_server_that_does_not_even_refuse_connections_rests_at_once() {
+    // Linux drops what is asked of a listener whose queue is full.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let address: SocketAddr = listener.local_addr().unwrap();
+    let mut queue = Vec::new();
+    while let Ok(queued) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        queue.push(queued);
+    }
+    let answering = Scripted::answering(|_| text("here"));
+    let runner = impatient(&[format!("http://{address}"), answering.url()], "1s");
+    for _ in 0..4 {
+        assert_eq!(runner.get("/").ok(), "here");
+    }
+    let log = runner.log();
+    let tried = log.matches("another server is tried").count();
+    assert_eq!(tried, 1, "it rests afterwards: {log}");
+    assert!(
+        log.contains(&format!("no connection to {address} within 0.3 s")),
+        "{log}"
+    );
 }
 
 #[test]

@@ -199,6 +199,10 @@ pub fn keep_alive_seconds(fields: &HeaderMap) -> Option<u64> {
 /// What is wrong with them: the response has to be dropped, since others on the way may find another end of its body
 /// (RFC 9112 §6.3, §11.2).
 pub fn response_fields(status: StatusCode, fields: &mut HeaderMap) -> Result<(), &'static str> {
+    // RFC 9110 §15: no client knows what to make of another.
+    if status.as_u16() > 599 {
+        return Err("a status that is none of 100 to 599");
+    }
     let codings: Vec<&HeaderValue> = fields.get_all(header::TRANSFER_ENCODING).iter().collect();
     if let [first, rest @ ..] = &codings[..] {
         if !rest.is_empty() || !first.as_bytes().eq_ignore_ascii_case(b"chunked") {

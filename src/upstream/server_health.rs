@@ -1,9 +1,14 @@
-//! Whether a server is to be tried: one that could not be reached rests for a while, ever longer.
+//! Whether a server is to be tried: one that could not be reached, or leaves requests without an answer, rests for a while,
+//! ever longer.
 
 use std::time::{Duration, Instant};
 
 /// How long a server rests after its first failure. It doubles with each further one.
 const FIRST_REST: Duration = Duration::from_secs(1);
+
+/// After so many requests in a row that it has left without an answer, a server that takes connections rests, too. One or
+/// two may be the fault of the requests.
+const TIMEOUTS: u32 = 3;
 
 /// The longest rest.
 const LONGEST_REST: Duration = Duration::from_secs(30);
@@ -15,8 +20,10 @@ pub(super) enum ServerHealth {
     Up {
         /// How many times in a row it has failed before, without an answer since.
         failures: u32,
+        /// How many requests in a row it has left without an answer.
+        timeouts: u32,
     },
-    /// It could not be reached.
+    /// It could not be reached, or hangs.
     Resting {
         /// How many times in a row.
         failures: u32,
@@ -24,20 +31,33 @@ pub(super) enum ServerHealth {
         since: Instant,
         /// Before then it is tried only if there is no other.
         until: Instant,
+        /// Connections can be made, but nothing comes of them: only an answer ends this.
+        hangs: bool,
     },
 }
 
 impl Default for ServerHealth {
     fn default() -> Self {
-        Self::Up { failures: 0 }
+        Self::Up {
+            failures: 0,
+            timeouts: 0,
+        }
     }
 }
 
 impl ServerHealth {
     /// A connection was made.
     pub(super) fn reached(&mut self) {
-        if let Self::Resting { failures, .. } = *self {
-            *self = Self::Up { failures };
+        if let Self::Resting {
+            failures,
+            hangs: false,
+            ..
+        } = *self
+        {
+            *self = Self::Up {
+                failures,
+                timeouts: 0,
+            };
         }
     }
 
@@ -46,10 +66,24 @@ impl ServerHealth {
         *self = Self::default();
     }
 
-    /// No connection could be made, or nothing came of it.
+    /// No connection could be made, or it was broken off.
     pub(super) fn failed(&mut self, now: Instant) {
+        self.rest_again(now, false);
+    }
+
+    /// A request, which began then, has got no answer in its time.
+    pub(super) fn timed_out(&mut self, began: Instant, now: Instant) {
+        match self {
+            Self::Up { timeouts, .. } if *timeouts + 1 < TIMEOUTS => *timeouts += 1,
+            // It is left out already, for the others that waited with this one.
+            Self::Resting { since, .. } if began < *since => {}
+            _ => self.rest_again(now, true),
+        }
+    }
+
+    fn rest_again(&mut self, now: Instant, hangs: bool) {
         let (failures, since) = match *self {
-            Self::Up { failures } => (failures.saturating_add(1), now),
+            Self::Up { failures, .. } => (failures.saturating_add(1), now),
             Self::Resting {
                 failures, since, ..
             } => (failures.saturating_add(1), since),
@@ -58,6 +92,7 @@ impl ServerHealth {
             failures,
             since,
             until: now + rest(failures),
+            hangs,
         };
     }
 
@@ -131,6 +166,36 @@ mod tests {
         health.failed(start);
         assert_eq!(health.resting_until(), Some(start + LONGEST_REST));
         health.reached();
+        health.answered();
+        assert_eq!(health, ServerHealth::default());
+    }
+
+    #[test]
+    fn a_server_that_hangs_rests_until_it_answers() {
+        let start = Instant::now();
+        let seconds = |count| start + Duration::from_secs(count);
+        let mut health = ServerHealth::default();
+        for _ in 0..2 {
+            health.timed_out(start, seconds(3));
+            health.timed_out(start, seconds(3));
+            assert!(!health.rests(seconds(3)));
+            health.answered();
+        }
+        for _ in 0..3 {
+            // Connections alone change nothing.
+            health.reached();
+            health.timed_out(start, seconds(3));
+        }
+        assert_eq!(health.resting_until(), Some(seconds(4)));
+        // Requests that it had before say nothing new.
+        health.timed_out(start, seconds(3));
+        assert_eq!(health.resting_until(), Some(seconds(4)));
+        // One tries later: the others do not follow it before there is an answer.
+        health.probe(seconds(4));
+        health.reached();
+        assert!(health.rests(seconds(4)));
+        health.timed_out(seconds(4), seconds(7));
+        assert_eq!(health.resting_until(), Some(seconds(9)));
         health.answered();
         assert_eq!(health, ServerHealth::default());
     }

@@ -100,6 +100,19 @@ fn name(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
     let Some(first) = words.first() else {
         return Err(arguments.missing("ADDRESS"));
     };
+    let example = match first.text.as_str() {
+        "http" => Some("http://127.0.0.1:3000"),
+        "fastcgi" => Some("fastcgi+tcp://127.0.0.1:9000"),
+        _ => None,
+    };
+    if let Some(example) = example {
+        let scheme = &first.text;
+        let message = format!("`{scheme}` names a protocol, but no server");
+        let hint = format!(
+            "write `{scheme} {EXEC} COMMAND` to start a program, or the address of a server: `{example}`"
+        );
+        return Err(scope.mistake(&first.origin, message, Some(hint)));
+    }
     let (scheme, _) = address(scope, first)?;
     let mut addresses = Vec::new();
     for word in &words {

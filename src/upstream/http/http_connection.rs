@@ -17,7 +17,7 @@ use crate::upstream::http::request_content::RequestContent;
 use crate::upstream::upstream_stream::UpstreamStream;
 
 /// The most fields in the head of a response.
-const MAX_FIELDS: usize = 256;
+pub(super) const MAX_FIELDS: usize = 1000;
 
 /// A connection to a server.
 pub struct HttpConnection {
@@ -207,5 +207,13 @@ impl std::fmt::Debug for HttpConnection {
         formatter
             .debug_struct("HttpConnection")
             .finish_non_exhaustive()
+    }
+}
+
+/// What lies behind an error of hyper, which names the stage only.
+pub(super) fn cause(error: &hyper::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }

@@ -3,46 +3,54 @@
 //! - A kept connection may be closed by the server at the moment at which a request is sent on it. Such a request is sent
 //!   once more, on a new connection, if the server cannot have begun it, or if it may be repeated (RFC 9110 §9.2.2) and
 //!   nothing of an answer has come. A request that may not be repeated takes only a connection that was used just now.
-//! - A server that cannot be reached is left to rest, and the next one is tried.
+//! - A server that cannot be reached is left to rest, and the next one is tried. One that leaves a few requests in a row
+//!   without an answer rests, too.
 //! - 502: no server can be reached, or it breaks off or breaks the protocol before the response has begun; 504: it takes too
 //!   long; 503: all are busy. A response that breaks off later is broken off for the client, too.
 //! - A response that is short, or there at once, is passed on as a whole: most need no task of their own. What goes on is
 //!   passed on as it comes; what the client is too slow for is stored, so that the server is free.
 
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use crate::interface::master_status::{QueueStatus, Status};
-use crate::interface::{BlockSender, Depot, Request, Response, ResponseBody};
+use crate::interface::{Depot, Request, Response, ResponseBody};
 use crate::log::LogKind;
 use crate::log_of;
 use crate::protocol::upstream_head;
 use crate::protocol::websocket::client_handshake::ClientOffer;
-use crate::upstream::http::http_connection::{CollectedBody, HttpConnection, SendFailure};
+use crate::upstream::http::http_connection::{
+    CollectedBody, HttpConnection, MAX_FIELDS, SendFailure, cause,
+};
 use crate::upstream::http::request_content::RequestContent;
+use crate::upstream::http::response_rest::ResponseRest;
 use crate::upstream::http::web_socket_relay::WebSocketRelay;
 use crate::upstream::ongoing_responses::OngoingResponses;
 use crate::upstream::request_name::RequestName;
-use crate::upstream::servers::{Lease, NoServer, Servers};
+use crate::upstream::servers::{Lease, NoServer, Servers, UpstreamServer};
 use crate::upstream::upstream_failures::UpstreamFailures;
 use crate::upstream::upstream_options::{HttpClientOptions, UpstreamOptions};
 
 mod counted_stream;
 pub mod http_connection;
 mod request_content;
+mod response_rest;
 mod web_socket_relay;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// One part in so many of the time that a request has left is the most that a connection may take: another server can be
+/// tried then.
+const CONNECT_SHARE: u32 = 3;
 
 /// How long a connection is kept, unless the server says how long it does.
 const KEEP: Duration = Duration::from_secs(30);
@@ -78,6 +86,9 @@ enum Failed {
 }
 
 /// A response that has begun, and its connection.
+struct BegunResponse(http::Response<Incoming>, HttpConnection);
+
+/// The same, with the request's place at the server.
 struct BegunAnswer {
     head: http::response::Parts,
     body: Incoming,
@@ -128,22 +139,11 @@ impl HttpClient {
                 return self.failures.unavailable();
             }
         };
-        let answered = async {
-            tokio::select! {
-                answered = self.answer(&request, &name, lease) => answered,
-                () = self.ongoing.ended() => {
-                    Err(Failed::TooSlow("the server is being stopped (runner.stop_timeout)".to_owned()))
-                }
+        let answered = tokio::select! {
+            answered = self.answer(&request, &name, lease) => answered,
+            () = self.ongoing.ended() => {
+                Err(Failed::TooSlow("the server is being stopped (runner.stop_timeout)".to_owned()))
             }
-        };
-        let answered = match self.request_timeout {
-            Duration::ZERO => answered.await,
-            limit => timeout(limit, answered).await.unwrap_or_else(|_| {
-                let limit = limit.as_secs_f64();
-                Err(Failed::TooSlow(format!(
-                    "no answer within {limit} s (runner.request.timeout)"
-                )))
-            }),
         };
         match answered {
             Ok(response) => response,
@@ -167,8 +167,10 @@ impl HttpClient {
         &self,
         request: &Request,
         name: &RequestName,
-        lease: Lease<HttpConnection>,
+        mut lease: Lease<HttpConnection>,
     ) -> Result<Response, Failed> {
+        let limit = self.request_timeout;
+        let deadline = (!limit.is_zero()).then(|| Instant::now() + limit);
         let strips_prefix = self.options.strips_prefix;
         let Some(target) = upstream_head::target(request, strips_prefix) else {
             return Ok(Response::plain(StatusCode::BAD_REQUEST));
@@ -183,8 +185,25 @@ impl HttpClient {
                 .then(|| ClientOffer::add_to(to_send.headers_mut(), web_socket_relay::nonce()));
             (to_send, upgrade)
         };
-        let (answer, upgrade) = self.exchange(&request.method, to_send, lease).await?;
-        self.receive(request, name, upgrade, answer).await
+        let exchanged = self.exchange(&request.method, to_send, &mut lease, deadline);
+        let Some(exchanged) = until(deadline, exchanged).await else {
+            lease.timed_out();
+            return Err(self.too_slow(lease.server()));
+        };
+        let (begun, upgrade) = exchanged?;
+        lease.answered();
+        let server = Arc::clone(lease.server());
+        let received = self.receive(request, name, upgrade, begun.of(lease));
+        let received = until(deadline, received).await;
+        received.unwrap_or_else(|| Err(self.too_slow(&server)))
+    }
+
+    fn too_slow(&self, server: &UpstreamServer<HttpConnection>) -> Failed {
+        let limit = self.request_timeout.as_secs_f64();
+        let address = server.address();
+        Failed::TooSlow(format!(
+            "{address} gave no answer within {limit} s (runner.request.timeout)"
+        ))
     }
 
     /// Sends a request, up to the head of its response.
@@ -192,42 +211,47 @@ impl HttpClient {
         &self,
         method: &Method,
         to_send: impl Fn() -> (http::Request<RequestContent>, Option<ClientOffer>),
-        mut lease: Lease<HttpConnection>,
-    ) -> Result<(BegunAnswer, Option<ClientOffer>), Failed> {
+        lease: &mut Lease<HttpConnection>,
+        deadline: Option<Instant>,
+    ) -> Result<(BegunResponse, Option<ClientOffer>), Failed> {
         let is_repeatable = method.is_idempotent();
         let longest = match is_repeatable {
             true => KEEP,
             false => JUST_NOW,
         };
-        if let Some(mut connection) = usable(&lease, longest).await {
+        if let Some(mut connection) = usable(lease, longest).await {
             let (request, upgrade) = to_send();
             match connection.send(request).await {
-                Ok(response) => {
-                    return Ok((BegunAnswer::new(response, connection, lease), upgrade));
-                }
+                Ok(response) => return Ok((BegunResponse(response, connection), upgrade)),
                 Err(failure) if failure.is_unsent || is_repeatable && !failure.has_begun => {}
-                Err(failure) => return Err(failure.told(&lease)),
+                Err(failure) => return Err(failure.told(lease)),
             }
         }
-        let mut connection = self.connect(&mut lease).await?;
+        let mut connection = self.connect(lease, deadline).await?;
         let (request, upgrade) = to_send();
         match connection.send(request).await {
-            Ok(response) => Ok((BegunAnswer::new(response, connection, lease), upgrade)),
+            Ok(response) => Ok((BegunResponse(response, connection), upgrade)),
             Err(failure) => {
                 if !failure.has_begun {
                     // It would have the fewest requests, and get all of them.
                     lease.rest();
                 }
-                Err(failure.told(&lease))
+                Err(failure.told(lease))
             }
         }
     }
 
     /// Makes a connection to the server, or else to another one.
-    async fn connect(&self, lease: &mut Lease<HttpConnection>) -> Result<HttpConnection, Failed> {
+    async fn connect(
+        &self,
+        lease: &mut Lease<HttpConnection>,
+        deadline: Option<Instant>,
+    ) -> Result<HttpConnection, Failed> {
         let mut tried = Vec::new();
         loop {
-            let error = match lease.connect(CONNECT).await {
+            let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+            let within = left.map_or(CONNECT, |left| CONNECT.min(left / CONNECT_SHARE));
+            let error = match lease.connect(within).await {
                 Ok(stream) => match HttpConnection::new(stream).await {
                     Ok(connection) => return Ok(connection),
                     Err(error) => io::Error::other(error),
@@ -238,7 +262,10 @@ impl HttpClient {
             let is_slow = error.kind() == io::ErrorKind::TimedOut;
             let address = lease.server().address();
             let why = match is_slow {
-                true => format!("no connection to {address} within {} s", CONNECT.as_secs()),
+                true => format!(
+                    "no connection to {address} within {:.1} s",
+                    within.as_secs_f64()
+                ),
                 false => format!("{address} cannot be reached: {error}"),
             };
             if !lease.move_on(&tried) {
@@ -300,7 +327,7 @@ impl HttpClient {
                 if let Some(length) = answer.body.size_hint().exact() {
                     blocks = blocks.with_length(length + beginning.len() as u64);
                 }
-                let rest = Rest {
+                let rest = ResponseRest {
                     body: answer.body,
                     connection: answer.connection,
                     lease: answer.lease,
@@ -372,6 +399,14 @@ impl HttpClient {
     }
 }
 
+/// What comes of something until a time; `None` if nothing does.
+async fn until<T>(deadline: Option<Instant>, outcome: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        None => Some(outcome.await),
+        Some(deadline) => timeout_at(deadline.into(), outcome).await.ok(),
+    }
+}
+
 /// A kept connection that the server has not closed.
 async fn usable(lease: &Lease<HttpConnection>, longest: Duration) -> Option<HttpConnection> {
     while let Some(mut connection) = lease.take_kept(longest) {
@@ -402,22 +437,11 @@ fn is_endless(fields: &HeaderMap) -> bool {
     })
 }
 
-/// What lies behind an error of hyper, which names the stage only.
-fn cause(error: &hyper::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
-}
-
-impl BegunAnswer {
-    fn new(
-        response: http::Response<Incoming>,
-        connection: HttpConnection,
-        lease: Lease<HttpConnection>,
-    ) -> Self {
+impl BegunResponse {
+    fn of(self, lease: Lease<HttpConnection>) -> BegunAnswer {
+        let Self(response, connection) = self;
         let (head, body) = response.into_parts();
-        Self {
+        BegunAnswer {
             head,
             body,
             connection,
@@ -431,6 +455,11 @@ impl SendFailure {
     fn told(&self, lease: &Lease<HttpConnection>) -> Failed {
         let address = lease.server().address();
         Failed::Broken(match &self.error {
+            Some(error) if error.is_parse_too_large() => {
+                format!(
+                    "{address} sent the head of a response with more than {MAX_FIELDS} fields, or 400 KiB"
+                )
+            }
             Some(error) if error.is_parse() => {
                 format!(
                     "{address} sent what is no response of HTTP: {}",
@@ -440,52 +469,5 @@ impl SendFailure {
             Some(error) => format!("{address} broke off: {}", cause(error)),
             None => format!("{address} closed the connection"),
         })
-    }
-}
-
-/// The rest of a response, which goes on.
-struct Rest {
-    body: Incoming,
-    connection: HttpConnection,
-    lease: Lease<HttpConnection>,
-    keep: Duration,
-    name: RequestName,
-}
-
-impl Rest {
-    /// Passes on what the server sends until its end, or until the client leaves: then the connection is closed, so that the
-    /// server notices. Whether all was passed on.
-    async fn pass_on(mut self, beginning: Bytes, sender: &BlockSender) -> bool {
-        let mut block = beginning;
-        loop {
-            if sender.send(block).await.is_err() {
-                return false;
-            }
-            let next = poll_fn(|context| self.connection.poll_body(&mut self.body, context));
-            let next = tokio::select! {
-                next = next => next,
-                () = sender.gone() => return false,
-            };
-            block = match next {
-                Some(Ok(next)) => next,
-                Some(Err(error)) => {
-                    log_of!(
-                        LogKind::InvalidAnswer,
-                        about = self.name.subject(),
-                        "the response to {} is broken off: {} broke off: {}",
-                        self.name,
-                        self.lease.server().address(),
-                        cause(&error)
-                    );
-                    return false;
-                }
-                None => {
-                    if self.connection.is_usable().await {
-                        self.lease.give_back(self.connection, self.keep);
-                    }
-                    return true;
-                }
-            };
-        }
     }
 }

@@ -1,20 +1,18 @@
 //! The servers of one application. Each request gets a [`Lease`] on one of them: that with the fewest requests, in turn
 //! where several have as few.
 //!
-//! - A server that cannot be reached rests, ever longer, and the others take over ([`server_health`](super::server_health)).
+//! - A server that cannot be reached, or leaves requests without an answer, rests, ever longer, and the others take over ([`server_health`](super::server_health)).
 //!   If all rest, the one is tried that has failed for longest, rather than to refuse the request.
 //! - Servers can be added at any time, and drained: a drained one gets no more requests and finishes those that it has.
 //! - A server has so many requests at a time at most. The others wait, first come, first served, and within limits.
 //! - Processes of a program come and go ([`programs`](super::programs)): the first of them that is free is chosen, so that
 //!   the others may become idle and end, and a request that cannot reach one waits for another.
 
-use std::io;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -23,10 +21,10 @@ use crate::upstream::kept_connections::KeptConnections;
 use crate::upstream::server_address::ServerAddress;
 use crate::upstream::server_health::ServerHealth;
 use crate::upstream::upstream_options::ServerLimits;
-use crate::upstream::upstream_stream::UpstreamStream;
 
-/// How long the end of a process may go unnoticed.
-const SOON: Duration = Duration::from_secs(5);
+mod lease;
+
+pub use self::lease::Lease;
 
 /// How often connections are closed that were kept for too long.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -107,14 +105,6 @@ pub enum NoServer {
     QueueFull,
     /// It has waited for too long (`runner.request.queue_timeout`).
     WaitedTooLong,
-}
-
-/// A request's place at a server. Dropping it ends the request.
-#[derive(Debug)]
-pub struct Lease<C> {
-    servers: Arc<Servers<C>>,
-    server: Arc<UpstreamServer<C>>,
-    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl<C: Send + 'static> Servers<C> {
@@ -211,11 +201,7 @@ impl<C: Send + 'static> Servers<C> {
                 Err(_) => self.wait().await?,
             };
             if let Some(server) = self.choose(&[]) {
-                return Ok(Lease {
-                    servers: Arc::clone(self),
-                    server,
-                    permit: Some(permit),
-                });
+                return Ok(Lease::new(Arc::clone(self), server, permit));
             }
             // The last server was drained in between: its permit goes with it.
             permit.forget();
@@ -395,101 +381,4 @@ impl<C> UpstreamServer<C> {
         }
         state.is_drained
     }
-}
-
-impl<C: Send + 'static> Lease<C> {
-    /// The server.
-    #[must_use]
-    pub fn server(&self) -> &Arc<UpstreamServer<C>> {
-        &self.server
-    }
-
-    /// Takes the connection that was used last, if it has been kept for no longer than `longest`. Closes those that were kept
-    /// for too long: a process that waits for another request on one may serve no other connection.
-    #[must_use]
-    pub fn take_kept(&self, longest: Duration) -> Option<C> {
-        let now = Instant::now();
-        let mut state = lock(&self.server.state);
-        let expired = state.kept.take_expired(now);
-        let taken = state.kept.take(now, longest);
-        drop(state);
-        drop(expired);
-        taken
-    }
-
-    /// Makes a connection to the server, and notes whether it can be reached.
-    ///
-    /// # Errors
-    /// Those of [`UpstreamStream::connect`].
-    pub async fn connect(&self, within: Duration) -> io::Result<UpstreamStream> {
-        let connected = UpstreamStream::connect(&self.server.address, within).await;
-        let mut state = lock(&self.server.state);
-        match &connected {
-            Ok(_) => state.health.reached(),
-            Err(error) if is_ours(error) => {}
-            Err(_) => state.health.failed(Instant::now()),
-        }
-        connected
-    }
-
-    /// Goes on to a server that was not tried yet. `false` if there is none; the request stays where it is then.
-    pub fn move_on(&mut self, tried: &[Arc<UpstreamServer<C>>]) -> bool {
-        let Some(next) = self.servers.choose(tried) else {
-            return false;
-        };
-        let last = std::mem::replace(&mut self.server, next);
-        if last.end()
-            && let Some(permit) = self.permit.take()
-        {
-            // It goes with the server. The next one may have a request too many until this one ends.
-            permit.forget();
-        }
-        true
-    }
-
-    /// Lets the server rest, which takes connections but breaks them off.
-    pub fn rest(&self) {
-        lock(&self.server.state).health.failed(Instant::now());
-    }
-
-    /// Gets a place at another process of a program, if this one, which cannot be reached, is about to go: the request has
-    /// not begun there. Otherwise, or if none is free in time, the request stays where it is, and this is `false`.
-    pub async fn renew(&mut self) -> bool {
-        let servers = Arc::clone(&self.servers);
-        if !servers.come_and_go || timeout(SOON, self.server.gone()).await.is_err() {
-            return false;
-        }
-        let renewed = servers.lease().await;
-        renewed.map(|lease| *self = lease).is_ok()
-    }
-
-    /// Ends the request, and keeps its connection for the next one for a time.
-    pub fn give_back(self, connection: C, time: Duration) {
-        let mut state = lock(&self.server.state);
-        state.health.answered();
-        if state.is_drained || time.is_zero() {
-            drop(state);
-            drop(connection);
-        } else {
-            state.kept.put(connection, Instant::now(), time);
-        }
-    }
-}
-
-impl<C> Drop for Lease<C> {
-    fn drop(&mut self) {
-        if self.server.end()
-            && let Some(permit) = self.permit.take()
-        {
-            permit.forget();
-        }
-    }
-}
-
-/// Whether a connection failed for a reason that has nothing to do with the server: no descriptors or memory are left.
-fn is_ours(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
-    )
 }

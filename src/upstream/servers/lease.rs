@@ -1,0 +1,176 @@
+//! A request's place at a server.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use crate::upstream::servers::{Servers, UpstreamServer, lock};
+use crate::upstream::upstream_stream::UpstreamStream;
+
+/// How long the end of a process may go unnoticed.
+const SOON: Duration = Duration::from_secs(5);
+
+/// A connection that is not made by then says something about the server, though its client leaves: the system has asked
+/// twice.
+const LONG: Duration = Duration::from_secs(1);
+
+/// A request's place at a server. Dropping it ends the request.
+#[derive(Debug)]
+pub struct Lease<C> {
+    servers: Arc<Servers<C>>,
+    server: Arc<UpstreamServer<C>>,
+    permit: Option<OwnedSemaphorePermit>,
+    /// When it came there.
+    since: Instant,
+}
+
+impl<C: Send + 'static> Lease<C> {
+    /// A place at a server, which has noted it.
+    pub(super) fn new(
+        servers: Arc<Servers<C>>,
+        server: Arc<UpstreamServer<C>>,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            servers,
+            server,
+            permit: Some(permit),
+            since: Instant::now(),
+        }
+    }
+
+    /// The server.
+    #[must_use]
+    pub fn server(&self) -> &Arc<UpstreamServer<C>> {
+        &self.server
+    }
+
+    /// Takes the connection that was used last, if it has been kept for no longer than `longest`. Closes those that were kept
+    /// for too long: a process that waits for another request on one may serve no other connection.
+    #[must_use]
+    pub fn take_kept(&self, longest: Duration) -> Option<C> {
+        let now = Instant::now();
+        let mut state = lock(&self.server.state);
+        let expired = state.kept.take_expired(now);
+        let taken = state.kept.take(now, longest);
+        drop(state);
+        drop(expired);
+        taken
+    }
+
+    /// Makes a connection to the server, and notes whether it can be reached. If the request ends meanwhile, and has waited
+    /// long enough for any server, it cannot.
+    ///
+    /// # Errors
+    /// Those of [`UpstreamStream::connect`].
+    pub async fn connect(&self, within: Duration) -> io::Result<UpstreamStream> {
+        let mut attempt = ConnectAttempt {
+            server: &self.server,
+            since: Instant::now(),
+            is_over: false,
+        };
+        let connected = UpstreamStream::connect(&self.server.address, within).await;
+        attempt.is_over = true;
+        drop(attempt);
+        let mut state = lock(&self.server.state);
+        match &connected {
+            Ok(_) => state.health.reached(),
+            Err(error) if is_ours(error) => {}
+            Err(_) => state.health.failed(Instant::now()),
+        }
+        connected
+    }
+
+    /// Goes on to a server that was not tried yet. `false` if there is none; the request stays where it is then.
+    pub fn move_on(&mut self, tried: &[Arc<UpstreamServer<C>>]) -> bool {
+        let Some(next) = self.servers.choose(tried) else {
+            return false;
+        };
+        let last = std::mem::replace(&mut self.server, next);
+        self.since = Instant::now();
+        if last.end()
+            && let Some(permit) = self.permit.take()
+        {
+            // It goes with the server. The next one may have a request too many until this one ends.
+            permit.forget();
+        }
+        true
+    }
+
+    /// Lets the server rest, which takes connections but breaks them off.
+    pub fn rest(&self) {
+        lock(&self.server.state).health.failed(Instant::now());
+    }
+
+    /// Notes that the server has begun to answer.
+    pub fn answered(&self) {
+        lock(&self.server.state).health.answered();
+    }
+
+    /// Notes that the server has left the request without an answer for as long as that may take. After a few in a row it
+    /// rests.
+    pub fn timed_out(&self) {
+        let mut state = lock(&self.server.state);
+        state.health.timed_out(self.since, Instant::now());
+    }
+
+    /// Gets a place at another process of a program, if this one, which cannot be reached, is about to go: the request has
+    /// not begun there. Otherwise, or if none is free in time, the request stays where it is, and this is `false`.
+    pub async fn renew(&mut self) -> bool {
+        let servers = Arc::clone(&self.servers);
+        if !servers.come_and_go || timeout(SOON, self.server.gone()).await.is_err() {
+            return false;
+        }
+        let renewed = servers.lease().await;
+        renewed.map(|lease| *self = lease).is_ok()
+    }
+
+    /// Ends the request, and keeps its connection for the next one for a time.
+    pub fn give_back(self, connection: C, time: Duration) {
+        let mut state = lock(&self.server.state);
+        state.health.answered();
+        if state.is_drained || time.is_zero() {
+            drop(state);
+            drop(connection);
+        } else {
+            state.kept.put(connection, Instant::now(), time);
+        }
+    }
+}
+
+impl<C> Drop for Lease<C> {
+    fn drop(&mut self) {
+        if self.server.end()
+            && let Some(permit) = self.permit.take()
+        {
+            permit.forget();
+        }
+    }
+}
+
+/// A connection that is being made.
+struct ConnectAttempt<'a, C> {
+    server: &'a UpstreamServer<C>,
+    since: Instant,
+    is_over: bool,
+}
+
+impl<C> Drop for ConnectAttempt<'_, C> {
+    fn drop(&mut self) {
+        if !self.is_over && self.since.elapsed() > LONG {
+            lock(&self.server.state).health.failed(Instant::now());
+        }
+    }
+}
+
+/// Whether a connection failed for a reason that has nothing to do with the server: no descriptors or memory are left.
+fn is_ours(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}
