@@ -3,7 +3,7 @@
 //! From the bottom to the top (no file names one that is above it):
 //! - [`server_address`]: where a server listens; [`upstream_stream`]: a connection to it;
 //! - `server_health`: whether a server is to be tried now; `kept_connections`: connections between two requests;
-//! - [`servers`]: the servers of one application, from which each request gets a [`Lease`](servers::Lease);
+//! - [`servers`]: the servers of one application, from which each request gets a [`Lease`](servers::lease::Lease);
 //! - [`upstream_failures`]: the statuses 502, 503 and 504, and how many of each there were;
 //! - [`upstream_options`]: what an application over servers is told;
 //! - [`request_name`]: how the log names a request; [`ongoing_responses`]: what goes on behind the heads of responses;

@@ -7,7 +7,8 @@ use tokio::net::TcpListener;
 use tokio::task::yield_now;
 
 use super::server_address::ServerAddress;
-use super::servers::{Lease, NoServer, Servers};
+use super::servers::lease::Lease;
+use super::servers::{NoServer, Servers};
 use super::upstream_options::ServerLimits;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -37,7 +37,8 @@ use crate::upstream::fastcgi::fastcgi_exchange::{ExchangeFailure, FastCgiExchang
 use crate::upstream::fastcgi::stderr_lines::StderrLines;
 use crate::upstream::ongoing_responses::OngoingResponses;
 use crate::upstream::request_name::RequestName;
-use crate::upstream::servers::{Lease, NoServer, Servers, UpstreamServer};
+use crate::upstream::servers::lease::Lease;
+use crate::upstream::servers::{NoServer, Servers, UpstreamServer};
 use crate::upstream::upstream_failures::UpstreamFailures;
 use crate::upstream::upstream_options::UpstreamOptions;
 use crate::upstream::upstream_stream::UpstreamStream;

@@ -35,7 +35,8 @@ use crate::upstream::http::response_rest::ResponseRest;
 use crate::upstream::http::web_socket_relay::WebSocketRelay;
 use crate::upstream::ongoing_responses::OngoingResponses;
 use crate::upstream::request_name::RequestName;
-use crate::upstream::servers::{Lease, NoServer, Servers, UpstreamServer};
+use crate::upstream::servers::lease::Lease;
+use crate::upstream::servers::{NoServer, Servers, UpstreamServer};
 use crate::upstream::upstream_failures::UpstreamFailures;
 use crate::upstream::upstream_options::{HttpClientOptions, UpstreamOptions};
 

@@ -11,7 +11,7 @@ use crate::log::LogKind;
 use crate::log_of;
 use crate::upstream::http::http_connection::{HttpConnection, cause};
 use crate::upstream::request_name::RequestName;
-use crate::upstream::servers::Lease;
+use crate::upstream::servers::lease::Lease;
 
 /// The rest of a response, which goes on.
 pub(super) struct ResponseRest {

@@ -26,7 +26,7 @@ use crate::protocol::websocket::encoder::{Encoder, WebSocketFrame};
 use crate::upstream::http::counted_stream::CountedStream;
 use crate::upstream::http::http_connection::HttpConnection;
 use crate::upstream::request_name::RequestName;
-use crate::upstream::servers::Lease;
+use crate::upstream::servers::lease::Lease;
 
 /// How much either side may send before the other one has taken it, in bytes.
 const WINDOW: usize = 64 * 1024;

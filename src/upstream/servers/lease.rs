@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use crate::upstream::servers::{Servers, UpstreamServer, lock};
+use crate::upstream::servers::{NoServer, Servers, UpstreamServer, lock};
 use crate::upstream::upstream_stream::UpstreamStream;
 
 /// How long the end of a process may go unnoticed.
@@ -17,6 +17,26 @@ const SOON: Duration = Duration::from_secs(5);
 /// A connection that is not made by then says something about the server, though its client leaves: the system has asked
 /// twice.
 const LONG: Duration = Duration::from_secs(1);
+
+impl<C: Send + 'static> Servers<C> {
+    /// Gives a request a server. Waits, behind those that came before, while all servers have as many requests as they may.
+    ///
+    /// # Errors
+    /// Too many requests wait, or it has waited for too long.
+    pub async fn lease(self: &Arc<Self>) -> Result<Lease<C>, NoServer> {
+        loop {
+            let permit = match Arc::clone(&self.permits).try_acquire_owned() {
+                Ok(permit) => permit,
+                Err(_) => self.wait().await?,
+            };
+            if let Some(server) = self.choose(&[]) {
+                return Ok(Lease::new(Arc::clone(self), server, permit));
+            }
+            // The last server was drained in between: its permit goes with it.
+            permit.forget();
+        }
+    }
+}
 
 /// A request's place at a server. Dropping it ends the request.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The servers of one application. Each request gets a [`Lease`] on one of them: that with the fewest requests, in turn
+//! The servers of one application. Each request gets a [`Lease`](lease::Lease) on one of them: that with the fewest requests, in turn
 //! where several have as few.
 //!
 //! - A server that cannot be reached, or leaves requests without an answer, rests, ever longer, and the others take over ([`server_health`](super::server_health)).
@@ -22,9 +22,7 @@ use crate::upstream::server_address::ServerAddress;
 use crate::upstream::server_health::ServerHealth;
 use crate::upstream::upstream_options::ServerLimits;
 
-mod lease;
-
-pub use self::lease::Lease;
+pub mod lease;
 
 /// How often connections are closed that were kept for too long.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -188,24 +186,6 @@ impl<C: Send + 'static> Servers<C> {
         drop(state);
         drop(members);
         drop(closed);
-    }
-
-    /// Gives a request a server. Waits, behind those that came before, while all servers have as many requests as they may.
-    ///
-    /// # Errors
-    /// Too many requests wait, or it has waited for too long.
-    pub async fn lease(self: &Arc<Self>) -> Result<Lease<C>, NoServer> {
-        loop {
-            let permit = match Arc::clone(&self.permits).try_acquire_owned() {
-                Ok(permit) => permit,
-                Err(_) => self.wait().await?,
-            };
-            if let Some(server) = self.choose(&[]) {
-                return Ok(Lease::new(Arc::clone(self), server, permit));
-            }
-            // The last server was drained in between: its permit goes with it.
-            permit.forget();
-        }
     }
 
     async fn wait(&self) -> Result<OwnedSemaphorePermit, NoServer> {
