@@ -47,14 +47,14 @@ async fn the_server_with_the_fewest_requests_is_chosen_and_in_turn_where_several
     let servers = servers(1..=3, 10, true);
     let mut leases = Vec::new();
     for expected in [1, 2, 3, 1, 2, 3, 1] {
-        let lease = servers.lease().await.expect("a server");
+        let lease = Lease::of(&servers).await.expect("a server");
         assert_eq!(port(&lease), expected);
         leases.push(lease);
     }
     // Those of the second server end.
     leases.retain(|lease| port(lease) != 2);
     for _ in 0..2 {
-        let lease = servers.lease().await.expect("a server");
+        let lease = Lease::of(&servers).await.expect("a server");
         assert_eq!(port(&lease), 2);
         leases.push(lease);
     }
@@ -63,26 +63,26 @@ async fn the_server_with_the_fewest_requests_is_chosen_and_in_turn_where_several
 #[tokio::test]
 async fn requests_beyond_the_limit_wait_in_their_order() {
     let servers = servers([1], 1, true);
-    let first = servers.lease().await.expect("a server");
+    let first = Lease::of(&servers).await.expect("a server");
     let second = tokio::spawn({
         let servers = Arc::clone(&servers);
-        async move { servers.lease().await }
+        async move { Lease::of(&servers).await }
     });
     while servers.waiting() == 0 {
         yield_now().await;
     }
-    assert_eq!(servers.lease().await.err(), Some(NoServer::QueueFull));
+    assert_eq!(Lease::of(&servers).await.err(), Some(NoServer::QueueFull));
     drop(first);
     second.await.expect("no panic").expect("a server");
     assert_eq!(servers.waiting(), 0);
-    servers.lease().await.expect("a server");
+    Lease::of(&servers).await.expect("a server");
 }
 
 #[tokio::test]
 async fn a_drained_server_finishes_what_it_has() {
     let servers = servers([1, 2], 2, false);
-    let one = servers.lease().await.expect("a server");
-    let two = servers.lease().await.expect("a server");
+    let one = Lease::of(&servers).await.expect("a server");
+    let two = Lease::of(&servers).await.expect("a server");
     let drained = Arc::clone(one.server());
     two.give_back('b', SECOND);
     servers.drain(&drained);
@@ -92,8 +92,8 @@ async fn a_drained_server_finishes_what_it_has() {
         let drained = Arc::clone(&drained);
         async move { drained.finished().await }
     });
-    let third = servers.lease().await.expect("a server");
-    let fourth = servers.lease().await.expect("a server");
+    let third = Lease::of(&servers).await.expect("a server");
+    let fourth = Lease::of(&servers).await.expect("a server");
     assert_eq!((port(&third), port(&fourth)), (2, 2));
     assert_eq!(third.take_kept(SECOND), Some('b'));
     yield_now().await;
@@ -102,10 +102,13 @@ async fn a_drained_server_finishes_what_it_has() {
     one.give_back('a', SECOND);
     finished.await.expect("no panic");
     assert_eq!(drained.counts().kept, 0);
-    assert_eq!(servers.lease().await.err(), Some(NoServer::WaitedTooLong));
+    assert_eq!(
+        Lease::of(&servers).await.err(),
+        Some(NoServer::WaitedTooLong)
+    );
     // Another one comes.
     servers.add(address(3));
-    let fifth = servers.lease().await.expect("a server");
+    let fifth = Lease::of(&servers).await.expect("a server");
     assert_eq!(port(&fifth), 3);
     drop((third, fourth));
 }
@@ -113,9 +116,9 @@ async fn a_drained_server_finishes_what_it_has() {
 #[tokio::test]
 async fn connections_that_were_kept_for_too_long_are_closed_before_another_is_made() {
     let servers = servers([1], 1, true);
-    let lease = servers.lease().await.expect("a server");
+    let lease = Lease::of(&servers).await.expect("a server");
     lease.give_back('a', Duration::from_nanos(1));
-    let lease = servers.lease().await.expect("a server");
+    let lease = Lease::of(&servers).await.expect("a server");
     assert_eq!(lease.take_kept(SECOND), None);
     assert_eq!(lease.server().counts().kept, 0);
 }
@@ -123,14 +126,17 @@ async fn connections_that_were_kept_for_too_long_are_closed_before_another_is_ma
 #[tokio::test]
 async fn a_request_that_moves_on_leaves_no_place_of_a_drained_server_behind() {
     let servers = servers([1, 2], 1, false);
-    let mut lease = servers.lease().await.expect("a server");
+    let mut lease = Lease::of(&servers).await.expect("a server");
     let first = Arc::clone(lease.server());
     servers.drain(&first);
     assert!(lease.move_on(&[first]));
     drop(lease);
-    let only = servers.lease().await.expect("a server");
+    let only = Lease::of(&servers).await.expect("a server");
     assert_eq!(port(&only), 2);
-    assert_eq!(servers.lease().await.err(), Some(NoServer::WaitedTooLong));
+    assert_eq!(
+        Lease::of(&servers).await.err(),
+        Some(NoServer::WaitedTooLong)
+    );
 }
 
 #[tokio::test]
@@ -138,7 +144,7 @@ async fn without_servers_requests_wait_for_one() {
     let servers = servers([], 1, true);
     let waiting = tokio::spawn({
         let servers = Arc::clone(&servers);
-        async move { servers.lease().await }
+        async move { Lease::of(&servers).await }
     });
     while servers.waiting() == 0 {
         yield_now().await;
@@ -155,7 +161,7 @@ async fn a_server_that_cannot_be_reached_rests_while_others_take_over() {
     let ports = [&down, &up].map(|it| it.local_addr().expect("an address").port());
     drop(down);
     let servers = servers(ports, 10, true);
-    let mut lease = servers.lease().await.expect("a server");
+    let mut lease = Lease::of(&servers).await.expect("a server");
     assert_eq!(port(&lease), ports[0]);
     lease.connect(SECOND).await.expect_err("nobody listens");
     let failed = Arc::clone(lease.server());
@@ -168,12 +174,12 @@ async fn a_server_that_cannot_be_reached_rests_while_others_take_over() {
     tried.push(Arc::clone(lease.server()));
     assert!(!lease.move_on(&tried));
     for _ in 0..3 {
-        let other = servers.lease().await.expect("a server");
+        let other = Lease::of(&servers).await.expect("a server");
         assert_eq!(port(&other), ports[1]);
     }
     // When all rest, the one is tried that has failed for longest.
     drop(up);
     lease.connect(SECOND).await.expect_err("nobody listens");
-    let last = servers.lease().await.expect("a server");
+    let last = Lease::of(&servers).await.expect("a server");
     assert_eq!(port(&last), ports[0]);
 }

@@ -142,7 +142,7 @@ impl FastCgiServers {
     ) -> Result<(ProgramHead, ResponseBody), Response> {
         let token = self.requests.token();
         self.failures.request();
-        let mut lease = match self.servers.lease().await {
+        let mut lease = match Lease::of(&self.servers).await {
             Ok(lease) => lease,
             Err(why) => return Err(self.no_server(&request.name, why)),
         };

@@ -121,7 +121,7 @@ impl HttpClient {
     pub async fn respond(&self, request: Request) -> Response {
         self.failures.request();
         let name = RequestName::of(&request);
-        let lease = match self.servers.lease().await {
+        let lease = match Lease::of(&self.servers).await {
             Ok(lease) => lease,
             Err(none) => {
                 let why = match none {

@@ -18,26 +18,6 @@ const SOON: Duration = Duration::from_secs(5);
 /// twice.
 const LONG: Duration = Duration::from_secs(1);
 
-impl<C: Send + 'static> Servers<C> {
-    /// Gives a request a server. Waits, behind those that came before, while all servers have as many requests as they may.
-    ///
-    /// # Errors
-    /// Too many requests wait, or it has waited for too long.
-    pub async fn lease(self: &Arc<Self>) -> Result<Lease<C>, NoServer> {
-        loop {
-            let permit = match Arc::clone(&self.permits).try_acquire_owned() {
-                Ok(permit) => permit,
-                Err(_) => self.wait().await?,
-            };
-            if let Some(server) = self.choose(&[]) {
-                return Ok(Lease::new(Arc::clone(self), server, permit));
-            }
-            // The last server was drained in between: its permit goes with it.
-            permit.forget();
-        }
-    }
-}
-
 /// A request's place at a server. Dropping it ends the request.
 #[derive(Debug)]
 pub struct Lease<C> {
@@ -49,6 +29,24 @@ pub struct Lease<C> {
 }
 
 impl<C: Send + 'static> Lease<C> {
+    /// Gives a request a server. Waits, behind those that came before, while all servers have as many requests as they may.
+    ///
+    /// # Errors
+    /// Too many requests wait, or it has waited for too long.
+    pub async fn of(servers: &Arc<Servers<C>>) -> Result<Self, NoServer> {
+        loop {
+            let permit = match Arc::clone(&servers.permits).try_acquire_owned() {
+                Ok(permit) => permit,
+                Err(_) => servers.wait().await?,
+            };
+            if let Some(server) = servers.choose(&[]) {
+                return Ok(Self::new(Arc::clone(servers), server, permit));
+            }
+            // The last server was drained in between: its permit goes with it.
+            permit.forget();
+        }
+    }
+
     /// A place at a server, which has noted it.
     pub(super) fn new(
         servers: Arc<Servers<C>>,
@@ -145,7 +143,7 @@ impl<C: Send + 'static> Lease<C> {
         if !servers.come_and_go || timeout(SOON, self.server.gone()).await.is_err() {
             return false;
         }
-        let renewed = servers.lease().await;
+        let renewed = Self::of(&servers).await;
         renewed.map(|lease| *self = lease).is_ok()
     }
 
