@@ -20,7 +20,7 @@ use crate::cgi_host::script_process::{self, NotStarted, ScriptProcess, StartedSc
 use crate::cgi_host::{script_environment, script_errors};
 use crate::children::cause;
 use crate::interface::master_status::Totals;
-use crate::interface::{About, BlockSender, Request, Response, ResponseBody};
+use crate::interface::{BlockSender, Request, RequestName, Response, ResponseBody};
 use crate::log::LogKind;
 use crate::protocol::cgi::program_head::{HeadReader, ProgramHead};
 
@@ -40,7 +40,7 @@ pub(super) async fn run(
 ) {
     let exchange = ScriptExchange {
         name: script.name(),
-        about: About::of(&request),
+        about: RequestName::of(&request),
         has_body: request.method != Method::HEAD,
         host: &host,
     };
@@ -80,7 +80,7 @@ pub(super) async fn run(
 /// A request, and what the log calls it and its program.
 struct ScriptExchange<'a> {
     name: String,
-    about: About,
+    about: RequestName,
     /// The response may have a body.
     has_body: bool,
     host: &'a HostState,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::interface::About;
+use crate::interface::RequestName;
 use crate::interface::master_status::{
     CurrentRequest, Status, Totals, WorkerState, WorkerStatus, seconds,
 };
@@ -25,7 +25,7 @@ struct ScriptEntries {
 struct ScriptEntry {
     pid: Option<i32>,
     since: Instant,
-    request: About,
+    request: RequestName,
 }
 
 impl RosterOfScripts {
@@ -40,7 +40,7 @@ impl RosterOfScripts {
     }
 
     /// Notes that a program runs, until the result is dropped.
-    pub(super) fn enter(&self, pid: u32, request: &About) -> RunningScript<'_> {
+    pub(super) fn enter(&self, pid: u32, request: &RequestName) -> RunningScript<'_> {
         let mut entries = self.lock();
         entries.next = entries.next.wrapping_add(1);
         let number = entries.next;

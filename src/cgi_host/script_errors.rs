@@ -6,7 +6,7 @@ use memchr::{memchr, memchr_iter};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 
-use crate::interface::{About, Errors};
+use crate::interface::{Errors, RequestName};
 use crate::log::escaped;
 
 /// The longest line, in bytes: a longer one is several.
@@ -19,7 +19,12 @@ const MOST: u64 = 1000;
 const READ: usize = 16 * 1024;
 
 /// Passes on lines until the other end of the pipe is closed.
-pub(super) async fn pass_on(mut pipe: Receiver, script: String, about: About, errors: Errors) {
+pub(super) async fn pass_on(
+    mut pipe: Receiver,
+    script: String,
+    about: RequestName,
+    errors: Errors,
+) {
     let mut lines = ErrorLines {
         script,
         about,
@@ -59,7 +64,7 @@ fn next_line(unfinished: &mut BytesMut, is_open: bool) -> Option<BytesMut> {
 
 struct ErrorLines {
     script: String,
-    about: About,
+    about: RequestName,
     errors: Errors,
     /// How many there were.
     count: u64,

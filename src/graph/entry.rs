@@ -418,3 +418,18 @@ pub fn format_option(formats: &'static [&'static str]) -> Arg {
         .value_parser(PossibleValuesParser::new(formats))
         .default_value(formats[0])
 }
+
+/// An option with a value.
+#[must_use]
+pub fn value_option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help)
+}
+
+/// An option without a value.
+#[must_use]
+pub fn flag_option(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .action(ArgAction::SetTrue)
+        .help(help)
+}

@@ -17,7 +17,7 @@ pub use conversation::{
     CloseReason, Correspondent, Outgoing, WebSocket, WebSocketMessage, WebSocketSender, web_socket,
 };
 pub use request::{
-    About, Connection, Errors, Request, RequestBody, RequestIds, RequestTimes, Scheme,
+    Connection, Errors, Request, RequestBody, RequestIds, RequestName, RequestTimes, Scheme,
 };
 pub use response::{Response, ResponseBody};
 pub use tls_connection::{TlsClient, TlsConnection};

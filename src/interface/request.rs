@@ -146,13 +146,13 @@ const LONGEST_TARGET: usize = 200;
 /// A request's method, target and ids, as lines of the log name it. The target is a copy, so that the buffer in which the
 /// request came is free for the next one.
 #[derive(Clone, Debug, Default)]
-pub struct About {
+pub struct RequestName {
     method: Method,
     target: Arc<[u8]>,
     ids: Option<Arc<RequestIds>>,
 }
 
-impl fmt::Display for About {
+impl fmt::Display for RequestName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let target = self.target();
         write!(formatter, "{} ", self.method)?;
@@ -167,7 +167,7 @@ impl fmt::Display for About {
     }
 }
 
-impl About {
+impl RequestName {
     /// What a request is called.
     #[must_use]
     pub fn of(request: &Request) -> Self {

@@ -6,7 +6,7 @@
 //! - [`servers`]: the servers of one application, from which each request gets a [`Lease`](servers::lease::Lease);
 //! - [`upstream_failures`]: the statuses 502, 503 and 504, and how many of each there were;
 //! - [`upstream_options`]: what an application over servers is told;
-//! - [`request_name`]: how the log names a request; [`ongoing_responses`]: what goes on behind the heads of responses;
+//! - [`ongoing_responses`]: what goes on behind the heads of responses;
 //! - [`http`]: HTTP with servers; [`fastcgi`]: FastCGI with servers;
 //! - [`programs`]: servers that runner starts itself.
 //!
@@ -17,7 +17,6 @@ pub mod http;
 mod kept_connections;
 pub mod ongoing_responses;
 pub mod programs;
-pub mod request_name;
 pub mod server_address;
 mod server_health;
 pub mod servers;

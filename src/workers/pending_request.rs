@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::interface::body_file::BodyFile;
-use crate::interface::{About, Errors, Request, RequestBody, RequestTimes, Response};
+use crate::interface::{Errors, Request, RequestBody, RequestName, RequestTimes, Response};
 use crate::log;
 use crate::protocol::worker::frame::RequestFrame;
 
@@ -24,7 +24,7 @@ pub(crate) struct PendingRequest {
     /// Its client offers a WebSocket.
     pub(crate) offers_web_socket: bool,
     /// Its method and target, for the log.
-    pub(crate) about: About,
+    pub(crate) about: RequestName,
     /// Where its times are noted, if they are to be seen.
     times: Option<Arc<RequestTimes>>,
     /// Since when it has been running, if the log has reported it as slow (`runner.request.slow`).
@@ -49,12 +49,12 @@ pub(crate) struct Losses {
     /// In words.
     pub(crate) texts: Vec<String>,
     /// The first of them.
-    pub(crate) first: Option<About>,
+    pub(crate) first: Option<RequestName>,
 }
 
 impl Losses {
     /// Adds what became of a request.
-    pub(crate) fn add(&mut self, about: &About, text: String) {
+    pub(crate) fn add(&mut self, about: &RequestName, text: String) {
         self.first.get_or_insert_with(|| about.clone());
         self.texts.push(text);
     }
@@ -75,7 +75,7 @@ impl PendingRequest {
 
     fn with_frame(frame: RequestFrame, request: Request) -> (Self, oneshot::Receiver<Response>) {
         let (reply, answer) = oneshot::channel();
-        let about = About::of(&request);
+        let about = RequestName::of(&request);
         let file = match request.body {
             RequestBody::File { file, .. } => Some(file),
             RequestBody::Empty | RequestBody::Bytes(_) => None,

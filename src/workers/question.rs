@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::interface::About;
+use crate::interface::RequestName;
 use crate::log::{self, Level, LogSubject};
 use crate::protocol::worker::frame::LaneOrder;
 use crate::workers::id::LaneId;
@@ -17,7 +17,7 @@ pub(crate) struct Question {
     pub(crate) number: u32,
     /// The lane's thread, if the stack is that of a thread.
     pub(crate) thread: u64,
-    pub(crate) about: About,
+    pub(crate) about: RequestName,
     /// How long it has been running.
     pub(crate) age: Duration,
     pub(crate) reason: Reason,

@@ -21,7 +21,8 @@ use crate::interface::body_file::on_disk;
 use crate::interface::master_status::Status;
 use crate::interface::measurements::Measurements;
 use crate::interface::{
-    About, Application, Connection, Errors, Pending, Request, RequestBody, RequestIds, Response,
+    Application, Connection, Errors, Pending, Request, RequestBody, RequestIds, RequestName,
+    Response,
 };
 use crate::log::LogKind;
 use crate::protocol::cgi::path_info::{decode, split_query};
@@ -105,7 +106,7 @@ impl CgiBin {
     }
 
     async fn answer(&self, mut request: Request) -> Response {
-        let about = About::of(&request);
+        let about = RequestName::of(&request);
         let template = RedirectedRequest::of(&request);
         for _ in 0..=REDIRECTS {
             let script = match self.script(&mut request).await {
@@ -147,7 +148,7 @@ impl CgiBin {
                 name.escape_debug()
             );
             return Err(refuse(
-                &About::of(request),
+                &RequestName::of(request),
                 StatusCode::NOT_IMPLEMENTED,
                 reason,
             ));
@@ -193,12 +194,12 @@ impl CgiBin {
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         };
         let reason = format_args!("a program below `{}`: {reason}", folder.display());
-        Err(refuse(&About::of(request), status, reason))
+        Err(refuse(&RequestName::of(request), status, reason))
     }
 }
 
 /// Answers without a program, and says in the log why.
-fn refuse(about: &About, status: StatusCode, reason: impl std::fmt::Display) -> Response {
+fn refuse(about: &RequestName, status: StatusCode, reason: impl std::fmt::Display) -> Response {
     crate::log_of!(
         LogKind::NotReadable,
         about = about.subject(),

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, value_parser};
+use clap::{ArgAction, value_parser};
 
 use crate::application::cgi_bin::{CgiBinOptions, CgiPlace};
-use crate::graph::entry::{Arguments, Entry, EntryKind};
+use crate::graph::entry::{Arguments, Entry, EntryKind, flag_option, value_option};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::plan::application::BuiltIn;
@@ -47,17 +47,14 @@ executable or not.",
 const PROCESSES: &str = "32";
 
 fn options(command: clap::Command) -> clap::Command {
-    let text = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(value).help(help)
-    };
     command
         .arg(
-            text("processes", "N", "How many run at a time, at most")
+            value_option("processes", "N", "How many run at a time, at most")
                 .value_parser(value_parser!(u16).range(1..))
                 .default_value(PROCESSES),
         )
         .arg(
-            text(
+            value_option(
                 "env",
                 "NAME[=VALUE]",
                 "A variable for the programs, as runner has it or with a value",
@@ -65,19 +62,14 @@ fn options(command: clap::Command) -> clap::Command {
             .action(ArgAction::Append),
         )
         .arg(
-            text(
+            value_option(
                 "interpreter",
                 "ENDING=PROGRAM",
                 "The program for files whose names end so",
             )
             .action(ArgAction::Append),
         )
-        .arg(
-            Arg::new("follow")
-                .long("follow")
-                .action(ArgAction::SetTrue)
-                .help("Follow links out of the folder"),
-        )
+        .arg(flag_option("follow", "Follow links out of the folder"))
 }
 
 fn named(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {

@@ -1,10 +1,10 @@
 //! `files FOLDER`: serves the files of a folder.
 
-use clap::{Arg, ArgAction};
+use clap::ArgAction;
 use http::HeaderValue;
 
 use crate::application::files::{CacheRule, FilesOptions, try_files_of};
-use crate::graph::entry::{Arguments, Entry, EntryKind, Options};
+use crate::graph::entry::{Arguments, Entry, EntryKind, Options, flag_option, value_option};
 use crate::graph::resolve;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
@@ -40,45 +40,43 @@ rules the first that matches counts.",
 };
 
 fn options(command: clap::Command) -> clap::Command {
-    let text = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(value).help(help)
-    };
-    let flag = |name: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .action(ArgAction::SetTrue)
-            .help(help)
-    };
     command
         .arg(
-            text("index", "FILE", "The file that is sent for a folder").default_value("index.html"),
+            value_option("index", "FILE", "The file that is sent for a folder")
+                .default_value("index.html"),
         )
-        .arg(text(
+        .arg(value_option(
             "fallback",
             "NAME",
             "The application that answers what is not there",
         ))
-        .arg(text(
+        .arg(value_option(
             "spa",
             "FILE",
             "The page for browsers that ask for one that is not there",
         ))
         .arg(
-            text(
+            value_option(
                 "cache",
                 "RULE",
                 "A rule for `Cache-Control`; several are possible",
             )
             .action(ArgAction::Append),
         )
-        .arg(flag(
+        .arg(flag_option(
             "precompressed",
             "Send FILE.br, FILE.zst or FILE.gz to those who take it",
         ))
-        .arg(flag("listing", "List what is in folders without an index"))
-        .arg(flag("follow", "Follow links out of the folder"))
-        .arg(flag("hidden", "Serve names that begin with a dot, too"))
-        .arg(flag("sources", "Serve sources of PHP, as text"))
+        .arg(flag_option(
+            "listing",
+            "List what is in folders without an index",
+        ))
+        .arg(flag_option("follow", "Follow links out of the folder"))
+        .arg(flag_option(
+            "hidden",
+            "Serve names that begin with a dot, too",
+        ))
+        .arg(flag_option("sources", "Serve sources of PHP, as text"))
 }
 
 fn named(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {

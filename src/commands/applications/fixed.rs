@@ -1,10 +1,9 @@
 //! `redirect URL` and `respond STATUS TEXT`: the same answer to each request.
 
-use clap::{Arg, ArgAction};
 use http::{HeaderValue, StatusCode, Uri};
 
 use crate::application::fixed_answer::FixedAnswer;
-use crate::graph::entry::{Arguments, Entry, EntryKind, no_options};
+use crate::graph::entry::{Arguments, Entry, EntryKind, flag_option, no_options};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::plan::application::BuiltIn;
@@ -22,8 +21,7 @@ the method and the body and holds for ever.",
     kind: EntryKind::Application {
         arguments: |command| {
             let help = "Only for now: the status is 307";
-            let temporary = Arg::new("temporary").long("temporary");
-            command.arg(temporary.action(ArgAction::SetTrue).help(help))
+            command.arg(flag_option("temporary", help))
         },
         name: redirect,
     },

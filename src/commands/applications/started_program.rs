@@ -4,10 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Arg;
-
 use crate::config;
-use crate::graph::entry::{Arguments, EXEC};
+use crate::graph::entry::{Arguments, EXEC, value_option};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Word;
@@ -25,22 +23,19 @@ const INTERVAL: &str = "health-interval";
 
 /// Adds the options that are about a program.
 pub(super) fn options(command: clap::Command) -> clap::Command {
-    let option = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(value).help(help)
-    };
     command
-        .arg(option(
+        .arg(value_option(
             READY,
             "PATH",
             "exec: what is asked for until it is answered with 2xx or 3xx",
         ))
-        .arg(option(
+        .arg(value_option(
             HEALTH,
             "PATH",
             "exec: what is asked for to see that a process is well",
         ))
         .arg(
-            option(
+            value_option(
                 INTERVAL,
                 "TIME",
                 "exec: the time between two such questions",

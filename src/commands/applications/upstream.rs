@@ -1,9 +1,9 @@
 //! `upstream ADDRESS…`: passes requests on to servers.
 
-use clap::{Arg, ArgAction, value_parser};
+use clap::value_parser;
 
 use crate::commands::applications::{started_program, upstream_fastcgi};
-use crate::graph::entry::{Arguments, EXEC, Entry, EntryKind};
+use crate::graph::entry::{Arguments, EXEC, Entry, EntryKind, flag_option, value_option};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Word;
@@ -71,18 +71,17 @@ const OF_PROGRAM: usize = 100;
 fn options(command: clap::Command) -> clap::Command {
     let command = command
         .arg(
-            Arg::new("connections")
-                .long("connections")
-                .value_name("N")
-                .help("Connections to each server at a time [1000; exec: 100, FastCGI 1]")
-                .value_parser(value_parser!(u32).range(1..=1_000_000)),
+            value_option(
+                "connections",
+                "N",
+                "Connections to each server at a time [1000; exec: 100, FastCGI 1]",
+            )
+            .value_parser(value_parser!(u32).range(1..=1_000_000)),
         )
-        .arg(
-            Arg::new("strip-prefix")
-                .long("strip-prefix")
-                .action(ArgAction::SetTrue)
-                .help("Take the mount of the application off the path"),
-        );
+        .arg(flag_option(
+            "strip-prefix",
+            "Take the mount of the application off the path",
+        ));
     started_program::options(upstream_fastcgi::options(command))
 }
 

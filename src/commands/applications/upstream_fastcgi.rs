@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::{Arg, ArgAction};
 
 use crate::application::files::FilesOptions;
-use crate::graph::entry::Arguments;
+use crate::graph::entry::{Arguments, flag_option, value_option};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Word;
@@ -28,47 +28,45 @@ const INDEX_PAGE: &str = "index.html";
 
 /// Adds the options.
 pub(super) fn options(command: clap::Command) -> clap::Command {
-    let text = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(value).help(help)
-    };
-    let flag = |name: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .action(ArgAction::SetTrue)
-            .help(help)
-    };
     let several = |argument: Arg| argument.action(ArgAction::Append);
     command
-        .arg(text("root", "FOLDER", "FastCGI: the folder of the scripts"))
-        .arg(text(
+        .arg(value_option(
+            "root",
+            "FOLDER",
+            "FastCGI: the folder of the scripts",
+        ))
+        .arg(value_option(
             "index",
             "FILE",
             "FastCGI: the script of a folder (`index.php`)",
         ))
-        .arg(text(
+        .arg(value_option(
             "front",
             "FILE",
             "FastCGI: the script for what no other is there for",
         ))
-        .arg(several(text(
+        .arg(several(value_option(
             "split",
             "ENDING",
             "FastCGI: the ending of scripts (`.php`); several are possible",
         )))
-        .arg(flag(
+        .arg(flag_option(
             "files",
             "FastCGI: send files below the root that are no scripts",
         ))
-        .arg(flag("follow", "FastCGI: follow links out of the root"))
-        .arg(flag(
+        .arg(flag_option(
+            "follow",
+            "FastCGI: follow links out of the root",
+        ))
+        .arg(flag_option(
             "resolve-root",
             "FastCGI: follow links in the root's own path",
         ))
-        .arg(flag(
+        .arg(flag_option(
             "remote",
             "FastCGI: the root is on the server's machine",
         ))
-        .arg(several(text(
+        .arg(several(value_option(
             "param",
             "NAME=VALUE",
             "FastCGI: a variable; several are possible",

@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -25,9 +25,6 @@ const SERVING: &str = "serving http://";
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How often it is looked whether the server has ended.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// The text of a file that serves the same application for a trial: by HTTP, at a free port, as the present user, and
 /// without the programs beside it.
@@ -68,23 +65,68 @@ impl Drop for TrialFile<'_> {
 }
 
 /// A server that is stopped in the end.
-struct TrialServer(Child);
+struct TrialServer {
+    child: Child,
+    /// What it writes to its log. Its end is that of the server and all that it has started.
+    written: Receiver<String>,
+}
+
+impl TrialServer {
+    /// Starts a file.
+    fn start(path: &Path) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("this program's own file is not known")?;
+        let mut child = Command::new(program)
+            .arg("runIni")
+            .arg(path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot start the file")?;
+        let output = child.stderr.take().context("its log is not there")?;
+        let (lines, written) = mpsc::channel();
+        // A pipe that nobody reads would stop it.
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                // Nobody asks for what is said at the end.
+                let _ = lines.send(line);
+            }
+        });
+        Ok(Self { child, written })
+    }
+
+    /// Waits until it answers. Returns its address.
+    fn address(&self) -> anyhow::Result<String> {
+        let mut said = String::new();
+        loop {
+            let line = match self.written.recv_timeout(PATIENCE) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("what was written does not start in time:\n{said}")
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    bail!("what was written does not start:\n{said}")
+                }
+            };
+            if let Some((_, rest)) = line.split_once(SERVING) {
+                return Ok(rest.split('/').next().unwrap_or_default().to_owned());
+            }
+            said.push_str(&line);
+            said.push('\n');
+        }
+    }
+}
 
 impl Drop for TrialServer {
     fn drop(&mut self) {
         // It has ended already if this fails.
-        if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, Signal::TERM);
         }
-        let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
-            match self.0.try_wait() {
-                Ok(None) => std::thread::sleep(LOOK),
-                Ok(Some(_)) | Err(_) => return,
-            }
-        }
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        // Until it ends, or says nothing for so long.
+        while self.written.recv_timeout(PATIENCE).is_ok() {}
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -100,47 +142,10 @@ pub(super) fn try_out(folder: &Path, text: &str) -> Result<(), Failure> {
 }
 
 fn asked(path: &Path) -> anyhow::Result<()> {
-    let program = std::env::current_exe().context("this program's own file is not known")?;
-    let child = Command::new(program)
-        .arg("runIni")
-        .arg(path)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("cannot start the file")?;
-    let mut server = TrialServer(child);
-    let output = server.0.stderr.take().context("its output is not there")?;
-    let mut said = String::new();
-    // Read by a thread: it goes on writing, and what hangs says nothing.
-    let (lines, written) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
-            // Nobody asks for what is said after the start.
-            let _ = lines.send(line);
-        }
-    });
-    let address = loop {
-        let line = match written.recv_timeout(PATIENCE) {
-            Ok(line) => line,
-            Err(RecvTimeoutError::Timeout) => {
-                bail!("what was written does not start in time:\n{said}")
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                bail!("what was written does not start:\n{said}")
-            }
-        };
-        if let Some((_, rest)) = line.split_once(SERVING) {
-            break rest.split('/').next().unwrap_or_default().to_owned();
-        }
-        said.push_str(&line);
-        said.push('\n');
-    };
-    let status = status(&address)?;
-    log::drawn(
-        Level::Info,
-        &format!("it starts, and answers `GET /` with {status}\n"),
-    );
+    let server = TrialServer::start(path)?;
+    let status = status(&server.address()?)?;
+    let said = format!("it starts, and answers `GET /` with {status}\n");
+    log::drawn(Level::Info, &said);
     Ok(())
 }
 

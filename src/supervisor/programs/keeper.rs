@@ -1,8 +1,6 @@
 //! Keeps one program running: starts it, restarts it when it ends, and ends it with its whole process group.
 
 use std::io;
-use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -13,12 +11,10 @@ use tokio::time::{sleep_until, timeout};
 use super::child_link::{ChildLink, ChildMessage};
 use super::group::{LAST_MOMENTS, ProcessGroup};
 use super::parent_link;
-use super::side_program::SideProgram;
+use super::side_program::{EnvironmentChanges, SideProgram};
 use crate::children::{self, LONGEST_DELAY, restart_delay};
-use crate::descriptor_limit;
 use crate::supervisor::control::order::Order;
 use crate::supervisor::file_version::FileVersion;
-use crate::unix;
 
 /// The time after which a program counts as up, unless it is a `runner`, which reports that itself.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -28,9 +24,6 @@ const SILENCE: Duration = Duration::from_secs(5);
 
 /// How long to wait for the last messages of a program that has ended.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-
-/// The environment of programs where it differs from ours: a variable and its value, or `None` if it is removed.
-pub type EnvironmentChanges = Vec<(String, Option<String>)>;
 
 /// What a program does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,20 +173,7 @@ impl Keeper {
 
     /// Starts it as the leader of a process group.
     fn spawn(&mut self) -> io::Result<Run> {
-        let mut command = Command::new(&self.program.program);
-        command.args(&self.program.arguments);
-        for (name, value) in &self.environment {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        let log = io::stderr().as_fd().try_clone_to_owned()?;
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::from(log))
-            .stderr(Stdio::inherit());
-        unix::lead_group(&mut command, descriptor_limit::at_start());
+        let mut command = self.program.command(&self.environment)?;
         let link = ChildLink::to(&mut command)?;
         if let Some(patience) = self.patience.take() {
             parent_link::grant_patience(&mut command, patience + LAST_MOMENTS);

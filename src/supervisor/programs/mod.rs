@@ -10,10 +10,8 @@ use anyhow::anyhow;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::keeper::{
-    Condition, EnvironmentChanges, Health, Keeper, KeeperHandle, ProgramState, Reloaded,
-};
-use self::side_program::SideProgram;
+use self::keeper::{Condition, Health, Keeper, KeeperHandle, ProgramState, Reloaded};
+use self::side_program::{EnvironmentChanges, SideProgram};
 use crate::children;
 use crate::interface::master_status::{ProgramStatus, seconds};
 

@@ -2,15 +2,23 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::bail;
 use rustix::fs::{Access, access};
 
 use crate::children;
+use crate::descriptor_limit;
 use crate::permission;
 use crate::secrets::hidden_words;
+use crate::unix;
+
+/// The environment of programs where it differs from ours: a variable and its value, or `None` if it is removed.
+pub type EnvironmentChanges = Vec<(String, Option<String>)>;
 
 /// A program that is kept running.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +49,28 @@ impl SideProgram {
         let first = self.arguments.iter().find(|word| !is_option(word));
         let script = first.map(PathBuf::from).filter(|path| path.is_file());
         program.into_iter().chain(script).collect()
+    }
+
+    /// What starts it as the leader of a process group. It reads nothing, and what it writes goes to the log.
+    ///
+    /// # Errors
+    /// This process has no descriptors left.
+    pub(super) fn command(&self, environment: &EnvironmentChanges) -> io::Result<Command> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        for (name, value) in environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let log = io::stderr().as_fd().try_clone_to_owned()?;
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(log))
+            .stderr(Stdio::inherit());
+        unix::lead_group(&mut command, descriptor_limit::at_start());
+        Ok(command)
     }
 
     /// Makes sure that it can be run.

@@ -1,8 +1,6 @@
 //! A command that has to end well before an application starts, such as a migration of its database.
 
 use std::io;
-use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -11,11 +9,8 @@ use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::time::sleep_until;
 
 use super::group::{LAST_MOMENTS, ProcessGroup};
-use super::keeper::EnvironmentChanges;
-use super::side_program::SideProgram;
+use super::side_program::{EnvironmentChanges, SideProgram};
 use crate::children;
-use crate::descriptor_limit;
-use crate::unix;
 
 /// How long "for ever" is.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -66,20 +61,7 @@ impl StartCommand {
     }
 
     fn start(&self, environment: &EnvironmentChanges) -> io::Result<ProcessGroup> {
-        let mut command = Command::new(&self.program.program);
-        command.args(&self.program.arguments);
-        for (name, value) in environment {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        let log = io::stderr().as_fd().try_clone_to_owned()?;
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::from(log))
-            .stderr(Stdio::inherit());
-        unix::lead_group(&mut command, descriptor_limit::at_start());
+        let mut command = self.program.command(environment)?;
         let (child, awaited) = children::start(|| command.spawn(), |child| Some(child.id()))?;
         Ok(ProcessGroup::new(child, awaited))
     }

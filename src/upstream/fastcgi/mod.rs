@@ -26,6 +26,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::interface::RequestName;
 use crate::interface::master_status::Status;
 use crate::interface::{BlockSender, Depot, Errors, RequestBody, Response, ResponseBody};
 use crate::log::LogKind;
@@ -36,7 +37,6 @@ use crate::upstream::fastcgi::ask_failure::AskFailure;
 use crate::upstream::fastcgi::fastcgi_exchange::{ExchangeFailure, FastCgiExchange};
 use crate::upstream::fastcgi::stderr_lines::StderrLines;
 use crate::upstream::ongoing_responses::OngoingResponses;
-use crate::upstream::request_name::RequestName;
 use crate::upstream::servers::lease::Lease;
 use crate::upstream::servers::{NoServer, Servers, UpstreamServer};
 use crate::upstream::upstream_failures::UpstreamFailures;

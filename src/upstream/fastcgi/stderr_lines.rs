@@ -5,8 +5,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 
 use crate::interface::Errors;
+use crate::interface::RequestName;
 use crate::log::{self, Level};
-use crate::upstream::request_name::RequestName;
 
 /// The longest line, in bytes. A longer one is several.
 const LONGEST: usize = 64 * 1024;

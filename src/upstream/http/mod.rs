@@ -21,6 +21,7 @@ use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use tokio::time::{timeout, timeout_at};
 
+use crate::interface::RequestName;
 use crate::interface::master_status::{QueueStatus, Status};
 use crate::interface::{Depot, Request, Response, ResponseBody};
 use crate::log::LogKind;
@@ -34,7 +35,6 @@ use crate::upstream::http::request_content::RequestContent;
 use crate::upstream::http::response_rest::ResponseRest;
 use crate::upstream::http::web_socket_relay::WebSocketRelay;
 use crate::upstream::ongoing_responses::OngoingResponses;
-use crate::upstream::request_name::RequestName;
 use crate::upstream::servers::lease::Lease;
 use crate::upstream::servers::{NoServer, Servers, UpstreamServer};
 use crate::upstream::upstream_failures::UpstreamFailures;

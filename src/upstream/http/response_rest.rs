@@ -7,10 +7,10 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 
 use crate::interface::BlockSender;
+use crate::interface::RequestName;
 use crate::log::LogKind;
 use crate::log_of;
 use crate::upstream::http::http_connection::{HttpConnection, cause};
-use crate::upstream::request_name::RequestName;
 use crate::upstream::servers::lease::Lease;
 
 /// The rest of a response, which goes on.

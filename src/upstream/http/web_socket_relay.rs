@@ -16,6 +16,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::{Sleep, sleep};
 
+use crate::interface::RequestName;
 use crate::interface::{
     CloseReason, Correspondent, WebSocket, WebSocketMessage, WebSocketSender, web_socket,
 };
@@ -25,7 +26,6 @@ use crate::protocol::websocket::decoder::{Decoder, WebSocketEvent};
 use crate::protocol::websocket::encoder::{Encoder, WebSocketFrame};
 use crate::upstream::http::counted_stream::CountedStream;
 use crate::upstream::http::http_connection::HttpConnection;
-use crate::upstream::request_name::RequestName;
 use crate::upstream::servers::lease::Lease;
 
 /// How much either side may send before the other one has taken it, in bytes.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::interface::About;
+use crate::interface::RequestName;
 use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::LaneId;
 use crate::workers::options::LoopLimits;
@@ -77,7 +77,7 @@ pub(crate) struct Lane<W = Link> {
     /// Counts the answers of the pool: of idle lanes, the one with the highest count was used last.
     pub(crate) idle_since: u64,
     /// The last request that it answered; ASGI: that it began.
-    pub(crate) last: Option<About>,
+    pub(crate) last: Option<RequestName>,
     /// ASGI: the log has said that its event loop is blocked.
     pub(crate) is_reported: bool,
     /// ASGI: a request has begun whose client had left before.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use crate::interface::About;
+use crate::interface::RequestName;
 use crate::log::LogSubject;
 use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::{LaneId, WorkerId};
@@ -76,7 +76,7 @@ impl Remains {
         let first = self.losses.first.as_ref();
         LogSubject {
             worker: Some(pid),
-            ..first.map(About::subject).unwrap_or_default()
+            ..first.map(RequestName::subject).unwrap_or_default()
         }
     }
 }

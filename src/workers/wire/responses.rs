@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 
 use crate::interface::body_file::{BodyFile, FileSubject};
-use crate::interface::{About, Response, ResponseBody};
+use crate::interface::{RequestName, Response, ResponseBody};
 use crate::log;
 use crate::log::LogSubject;
 use crate::log_of;
@@ -66,7 +66,7 @@ pub(crate) fn of_file(
 
 /// A file that an application wants to be sent for a request.
 #[derive(Debug)]
-struct SentByApplication(About);
+struct SentByApplication(RequestName);
 
 impl fmt::Display for SentByApplication {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

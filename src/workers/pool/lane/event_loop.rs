@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::interface::{About, CloseReason};
+use crate::interface::{CloseReason, RequestName};
 use crate::protocol::worker::frame::LaneOrder;
 use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::LaneId;
@@ -125,7 +125,7 @@ fn look<W: Wire>(
             continue;
         }
         let age = now.saturating_duration_since(begun.since);
-        let question = |about: &About, reason| Question {
+        let question = |about: &RequestName, reason| Question {
             lane: id,
             number,
             thread: 0,
