@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Compares runner with nginx and lighttpd in front of the same PHP-FPM: rate, latency and CPU time a request.
+"""Compares runner with nginx and lighttpd in front of PHP-FPM: rate, latency and CPU time a request.
 
-Rounds of the servers alternate, so that what else the machine does meets all of them. It needs nginx, lighttpd, PHP-FPM
+Each server has a PHP-FPM of its own: connections that one keeps would hold the processes that another waits for. Rounds of the servers alternate, so that what else the machine does meets all of them. It needs nginx, lighttpd, PHP-FPM
 and wrk (tests/install.sh bench).
 """
 
@@ -94,25 +94,25 @@ fastcgi.server = ( ".php" => (( "socket" => "{folder}/fpm.sock" )) )
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--children", type=int, default=2, help="processes of PHP-FPM")
     parser.add_argument("--script", default="<?php echo 'hello';", help="the script that answers")
     parser.add_argument("--only", nargs="*", help="names of servers")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="runner-php-"))
+    scratch = Path(tempfile.mkdtemp(prefix="runner-php-"))
     started = []
     try:
-        (folder / "site").mkdir()
-        (folder / "site" / "index.php").write_text(options.script)
-        started.append(start_fpm(folder, options.children))
         servers = {}
-        for name, command in commands(folder, options.children).items():
-            if options.only and name not in options.only:
-                continue
+        for name in options.only or commands(scratch, options.children):
+            folder = scratch / name.replace(" ", "-")
+            (folder / "site").mkdir(parents=True)
+            (folder / "site" / "index.php").write_text(options.script)
+            started.append(start_fpm(folder, options.children))
+            command = commands(folder, options.children)[name]
             port = free_port()
             command = [part.format(port=port) for part in command(port)]
-            process = subprocess.Popen(command, cwd=folder, stderr=open(folder / f"{name}.err", "w"))
+            process = subprocess.Popen(command, cwd=folder, stderr=open(folder / "err", "w"))
             started.append(process)
             servers[name] = (process, port)
         for name, (_, port) in servers.items():
@@ -123,14 +123,14 @@ def main():
             process.send_signal(signal.SIGTERM)
         for process in started:
             process.wait(10)
-        shutil.rmtree(folder)
+        shutil.rmtree(scratch)
 
 
 def start_fpm(folder, children):
     program = sorted(glob.glob("/usr/sbin/php-fpm*"))[-1]
     values = {"folder": folder, "children": children, "user": os.getuid(), "group": os.getgid()}
     (folder / "fpm.conf").write_text(FPM.format(**values))
-    process = subprocess.Popen([program, "-F", "-R", "-n", "-y", folder / "fpm.conf"])
+    process = subprocess.Popen([program, "-F", "-R", "-n", "-y", folder / "fpm.conf"], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 10
     while not (folder / "fpm.sock").exists():
         if process.poll() is not None or time.monotonic() > deadline:

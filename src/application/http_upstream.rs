@@ -13,7 +13,7 @@ use crate::upstream::upstream_options::{HttpClientOptions, UpstreamOptions};
 /// An application over servers that speak HTTP.
 #[derive(Debug)]
 pub struct HttpUpstream {
-    client: HttpClient,
+    client: Arc<HttpClient>,
 }
 
 impl HttpUpstream {
@@ -25,14 +25,14 @@ impl HttpUpstream {
         http: &HttpClientOptions,
     ) -> Self {
         Self {
-            client: HttpClient::new(servers, options, http),
+            client: Arc::new(HttpClient::new(servers, options, http)),
         }
     }
 }
 
 impl Application for HttpUpstream {
     fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
-        Box::pin(async move { self.client.respond(request).await })
+        Box::pin(Arc::clone(&self.client).respond(request))
     }
 
     fn takes_web_sockets(&self) -> bool {

@@ -19,10 +19,10 @@ use crate::upstream::upstream_stream::UpstreamStream;
 /// The most fields in the head of a response.
 pub(super) const MAX_FIELDS: usize = 1000;
 
-/// A connection to a server.
+/// A connection to a server. It is handed from request to request, and so is small.
 pub struct HttpConnection {
     sender: SendRequest<RequestContent>,
-    driver: Connection<TokioIo<CountedStream>, RequestContent>,
+    driver: Box<Connection<TokioIo<CountedStream>, RequestContent>>,
     has_ended: bool,
     received: ReceivedBytes,
 }
@@ -59,7 +59,7 @@ impl HttpConnection {
         let (sender, driver) = handshake.await?;
         Ok(Self {
             sender,
-            driver,
+            driver: Box::new(driver),
             has_ended: false,
             received,
         })

@@ -53,6 +53,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// tried then.
 const CONNECT_SHARE: u32 = 3;
 
+/// The time that a request has where there is no limit.
+const FOREVER: Duration = Duration::from_hours(24 * 365 * 30);
+
 /// How long a connection is kept, unless the server says how long it does.
 const KEEP: Duration = Duration::from_secs(30);
 
@@ -118,7 +121,7 @@ impl HttpClient {
     }
 
     /// Answers a request.
-    pub async fn respond(&self, request: Request) -> Response {
+    pub async fn respond(self: Arc<Self>, request: Request) -> Response {
         self.failures.request();
         let name = RequestName::of(&request);
         let lease = match Lease::of(&self.servers).await {
@@ -170,8 +173,11 @@ impl HttpClient {
         name: &RequestName,
         mut lease: Lease<HttpConnection>,
     ) -> Result<Response, Failed> {
-        let limit = self.request_timeout;
-        let deadline = (!limit.is_zero()).then(|| Instant::now() + limit);
+        let limit = match self.request_timeout {
+            Duration::ZERO => FOREVER,
+            limit => limit,
+        };
+        let deadline = Instant::now() + limit;
         let strips_prefix = self.options.strips_prefix;
         let Some(target) = upstream_head::target(request, strips_prefix) else {
             return Ok(Response::plain(StatusCode::BAD_REQUEST));
@@ -187,7 +193,7 @@ impl HttpClient {
             (to_send, upgrade)
         };
         let exchanged = self.exchange(&request.method, to_send, &mut lease, deadline);
-        let Some(exchanged) = until(deadline, exchanged).await else {
+        let Ok(exchanged) = timeout_at(deadline.into(), exchanged).await else {
             lease.timed_out();
             return Err(self.too_slow(lease.server()));
         };
@@ -195,8 +201,8 @@ impl HttpClient {
         lease.answered();
         let server = Arc::clone(lease.server());
         let received = self.receive(request, name, upgrade, begun.of(lease));
-        let received = until(deadline, received).await;
-        received.unwrap_or_else(|| Err(self.too_slow(&server)))
+        let received = timeout_at(deadline.into(), received).await;
+        received.unwrap_or_else(|_| Err(self.too_slow(&server)))
     }
 
     fn too_slow(&self, server: &UpstreamServer<HttpConnection>) -> Failed {
@@ -213,7 +219,7 @@ impl HttpClient {
         method: &Method,
         to_send: impl Fn() -> (http::Request<RequestContent>, Option<ClientOffer>),
         lease: &mut Lease<HttpConnection>,
-        deadline: Option<Instant>,
+        deadline: Instant,
     ) -> Result<(BegunResponse, Option<ClientOffer>), Failed> {
         let is_repeatable = method.is_idempotent();
         let longest = match is_repeatable {
@@ -228,7 +234,8 @@ impl HttpClient {
                 Err(failure) => return Err(failure.told(lease)),
             }
         }
-        let mut connection = self.connect(lease, deadline).await?;
+        // It is seldom needed, and its future is much larger than all others.
+        let mut connection = Box::pin(self.connect(lease, deadline)).await?;
         let (request, upgrade) = to_send();
         match connection.send(request).await {
             Ok(response) => Ok((BegunResponse(response, connection), upgrade)),
@@ -246,12 +253,12 @@ impl HttpClient {
     async fn connect(
         &self,
         lease: &mut Lease<HttpConnection>,
-        deadline: Option<Instant>,
+        deadline: Instant,
     ) -> Result<HttpConnection, Failed> {
         let mut tried = Vec::new();
         loop {
-            let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
-            let within = left.map_or(CONNECT, |left| CONNECT.min(left / CONNECT_SHARE));
+            let left = deadline.saturating_duration_since(Instant::now());
+            let within = CONNECT.min(left / CONNECT_SHARE);
             let error = match lease.connect(within).await {
                 Ok(stream) => match HttpConnection::new(stream).await {
                     Ok(connection) => return Ok(connection),
@@ -299,7 +306,7 @@ impl HttpClient {
                 return Err(broken("status 101 unasked"));
             };
             let fields = upgrade.accepted(answer.head.headers).map_err(broken)?;
-            let (stream, early) = answer.connection.into_upgraded().await;
+            let (stream, early) = Box::pin(answer.connection.into_upgraded()).await;
             let (socket, relay) = WebSocketRelay::new(stream, &early, name.clone(), answer.lease);
             self.ongoing.spawn(relay.run(self.ongoing.drained()));
             return Ok(Response {
@@ -397,14 +404,6 @@ impl HttpClient {
         };
         self.failures.show(&mut status);
         status
-    }
-}
-
-/// What comes of something until a time; `None` if nothing does.
-async fn until<T>(deadline: Option<Instant>, outcome: impl Future<Output = T>) -> Option<T> {
-    match deadline {
-        None => Some(outcome.await),
-        Some(deadline) => timeout_at(deadline.into(), outcome).await.ok(),
     }
 }
 
