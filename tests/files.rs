@@ -397,6 +397,44 @@ fn what_may_not_be_read_is_forbidden() {
     );
 }
 
+/// What the system sends itself comes between heads and bodies that it does not, and all of it on one connection.
+#[test]
+fn large_files_and_other_responses_keep_their_order() {
+    let folder = site();
+    let server = serve(&folder, &["public"]);
+    let (all, from) = (big(), 150_001);
+    let mut connection = Connection::open(server.address());
+    let mut want = Vec::new();
+    let mut asked = Vec::new();
+    for _ in 0..3 {
+        for (line, fields, body) in [
+            ("GET /big.bin", "", &all[..]),
+            ("GET /style.css", "", b"body {}\n"),
+            ("HEAD /big.bin", "", b""),
+            ("GET /big.bin", "Range: bytes=150001-\r\n", &all[from..]),
+            (
+                "GET /big.bin",
+                "Range: bytes=-70000\r\n",
+                &all[all.len() - 70_000..],
+            ),
+        ] {
+            asked.extend(format!("{line} HTTP/1.1\r\nHost: a\r\n{fields}\r\n").bytes());
+            want.push(body);
+        }
+    }
+    asked.extend(b"GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    connection.send(&asked);
+    let mut rest = &connection.rest()[..];
+    for body in want {
+        let end = rest.windows(4).position(|four| four == b"\r\n\r\n");
+        rest = &rest[end.expect("a head") + 4..];
+        assert!(rest.starts_with(body));
+        rest = &rest[body.len()..];
+    }
+    assert!(rest.starts_with(b"HTTP/1.1 404 "));
+    assert_eq!(server.stop().status, 0);
+}
+
 /// A file that becomes shorter while it is sent breaks off: its client does not take a part for the whole.
 #[test]
 fn a_file_that_shrinks_breaks_off() {

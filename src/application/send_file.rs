@@ -149,7 +149,7 @@ impl SendsFiles {
             },
             false => request,
         };
-        let sent = file_response::of(&request, &path, open, None, HeaderMap::new()).await;
+        let sent = file_response::of(&request, &path, open, None, HeaderMap::new());
         let is_of_file = matches!(
             sent.status,
             StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED

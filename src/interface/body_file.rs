@@ -123,6 +123,18 @@ impl BodyFile {
         matches!(self.place, Storage::Memory)
     }
 
+    /// Whether the system has these bytes in its memory, so that nothing waits for a disk. `false` where it does not tell: it
+    /// does so from Linux 6.5 on, for files that this process owns or may write.
+    #[must_use]
+    pub fn is_cached(&self, offset: u64, length: u64) -> bool {
+        match self.place {
+            Storage::Memory => true,
+            Storage::Ours | Storage::Theirs => self
+                .descriptor()
+                .is_ok_and(|file| unix::is_cached(file, offset, length)),
+        }
+    }
+
     /// Writes all bytes at an offset. If the future is dropped, they may be written all the same.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use crate::protocol::content_coding::ContentCoding;
 const SMALL: u64 = 64 * 1024;
 
 /// The response to a `GET` or `HEAD` for a file, with some `headers`.
-pub(in crate::application) async fn of(
+pub(in crate::application) fn of(
     request: &Request,
     path: &Path,
     open: OpenFile,

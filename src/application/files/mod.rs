@@ -16,6 +16,7 @@ pub(super) mod open_file;
 mod validators;
 pub(in crate::application) mod wanted_path;
 
+use std::future::ready;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,13 +99,8 @@ enum FileFinding {
 }
 
 /// What is looked for. It goes to another thread if a disk has to be waited for.
-#[derive(Clone)]
 struct Search {
-    root: Root,
     wanted: WantedPath,
-    index: String,
-    lists: bool,
-    hidden: bool,
     /// The codings that the client takes, the best first.
     codings: Vec<(ContentCoding, &'static str)>,
 }
@@ -124,29 +120,20 @@ impl Files {
         }
     }
 
-    async fn answer(&self, request: Request) -> Response {
-        if request.method != Method::GET && request.method != Method::HEAD {
-            return match &self.fallback {
-                Some(fallback) => Arc::clone(fallback).respond(request).await,
-                None => not_allowed(),
-            };
-        }
-        let finding = match WantedPath::of(&request.path_info, self.options.hidden) {
-            Some(wanted) if self.may_send(&wanted) => self.find(wanted, &request.headers).await,
-            Some(_) | None => Ok(FileFinding::Missing),
+    /// Answers a request, for which this was found without waiting.
+    async fn answer(
+        self: Arc<Self>,
+        request: Request,
+        found: Result<FileFinding, Errno>,
+        search: Search,
+    ) -> Response {
+        let found = match found {
+            Err(Errno::AGAIN) => self.search_on_disk(search).await,
+            found => found,
         };
-        match finding {
+        match found {
             Ok(FileFinding::File { path, open, coding }) => {
-                let mut rules = self.options.cache.iter();
-                let rule = rules.find(|rule| wanted_path::matches(&rule.pattern, &path));
-                let mut headers = HeaderMap::new();
-                if let Some(rule) = rule {
-                    headers.insert(header::CACHE_CONTROL, rule.value.clone());
-                }
-                if self.options.precompressed && file_type::is_compressible(&path) {
-                    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-                }
-                file_response::of(&request, &path, open, coding, headers).await
+                self.with_file(&request, &path, open, coding)
             }
             Ok(FileFinding::Folder) => with_slash(&request.target, StatusCode::MOVED_PERMANENTLY),
             Ok(FileFinding::Listing(page)) => folder_page::response(page),
@@ -155,41 +142,54 @@ impl Files {
         }
     }
 
-    /// Whether a file is one to be sent, if it is there.
-    fn may_send(&self, wanted: &WantedPath) -> bool {
-        self.options.sources || !wanted_path::is_php(&wanted.file(&self.options.index))
+    fn with_file(
+        &self,
+        request: &Request,
+        path: &Path,
+        open: OpenFile,
+        coding: Option<ContentCoding>,
+    ) -> Response {
+        let mut rules = self.options.cache.iter();
+        let rule = rules.find(|rule| wanted_path::matches(&rule.pattern, path));
+        let mut headers = HeaderMap::new();
+        if let Some(rule) = rule {
+            headers.insert(header::CACHE_CONTROL, rule.value.clone());
+        }
+        if self.options.precompressed && file_type::is_compressible(path) {
+            headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
+        file_response::of(request, path, open, coding, headers)
     }
 
-    /// Looks for what a request asks for.
-    async fn find(&self, wanted: WantedPath, headers: &HeaderMap) -> Result<FileFinding, Errno> {
-        let takes = headers.get_all(header::ACCEPT_ENCODING).iter();
-        let takes: Vec<&str> = takes.filter_map(|value| value.to_str().ok()).collect();
+    /// What a request asks for; `None` if it is nothing that may be sent.
+    fn wanted(&self, request: &Request) -> Option<WantedPath> {
+        let wanted = WantedPath::of(&request.path_info, self.options.hidden)?;
+        let is_source = wanted_path::is_php(&wanted.file(&self.options.index));
+        (self.options.sources || !is_source).then_some(wanted)
+    }
+
+    /// The search for a path.
+    fn search_for(&self, wanted: WantedPath, headers: &HeaderMap) -> Search {
         let codings = match self.options.precompressed {
-            true => accepted(&takes.join(",")),
+            true => {
+                let takes = headers.get_all(header::ACCEPT_ENCODING).iter();
+                let takes: Vec<&str> = takes.filter_map(|value| value.to_str().ok()).collect();
+                accepted(&takes.join(","))
+            }
             false => Vec::new(),
         };
-        self.search(Search {
-            root: self.root.clone(),
-            wanted,
-            index: self.options.index.clone(),
-            lists: self.options.listing,
-            hidden: self.options.hidden,
-            codings,
-        })
-        .await
+        Search { wanted, codings }
     }
 
-    async fn search(&self, search: Search) -> Result<FileFinding, Errno> {
-        match search.run(DiskWait::Forbidden) {
-            Err(Errno::AGAIN) => {}
-            found => return found,
-        }
-        let on_thread = on_disk(move || Ok(search.run(DiskWait::Allowed))).await;
-        on_thread.unwrap_or_else(|error| Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)))
+    /// Looks for a file on a thread that may wait.
+    async fn search_on_disk(self: &Arc<Self>, search: Search) -> Result<FileFinding, Errno> {
+        let this = Arc::clone(self);
+        let found = on_disk(move || Ok(search.run(&this, DiskWait::Allowed))).await;
+        found.unwrap_or_else(|error| Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)))
     }
 
     /// Answers where there is no file.
-    async fn missing(&self, request: Request) -> Response {
+    async fn missing(self: &Arc<Self>, request: Request) -> Response {
         if let Some(page) = &self.options.page
             && asks_for_page(&request)
         {
@@ -197,7 +197,12 @@ impl Files {
                 path: page.into(),
                 is_folder: false,
             };
-            match self.find(wanted, &request.headers).await {
+            let search = self.search_for(wanted, &request.headers);
+            let found = match search.run(self, DiskWait::Forbidden) {
+                Err(Errno::AGAIN) => self.search_on_disk(search).await,
+                found => found,
+            };
+            match found {
                 Ok(FileFinding::File { path, open, coding }) => {
                     // It names files that the next version may not have.
                     let mut headers = HeaderMap::new();
@@ -208,7 +213,7 @@ impl Files {
                         false => "Accept",
                     };
                     headers.insert(header::VARY, HeaderValue::from_static(varies));
-                    return file_response::of(&request, &path, open, coding, headers).await;
+                    return file_response::of(&request, &path, open, coding, headers);
                 }
                 Ok(_) => {}
                 Err(error) => return self.failed(&request, error),
@@ -247,13 +252,15 @@ impl Files {
 }
 
 impl Search {
-    fn run(&self, wait: DiskWait) -> Result<FileFinding, Errno> {
-        let path = self.wanted.file(&self.index);
-        let open = match PathContent::open(&self.root, &path, wait) {
+    fn run(&self, files: &Files, wait: DiskWait) -> Result<FileFinding, Errno> {
+        let path = self.wanted.file(&files.options.index);
+        let open = match PathContent::open(&files.root, &path, wait) {
             Ok(PathContent::File(open)) => open,
             Ok(PathContent::Folder) if !self.wanted.is_folder => return Ok(FileFinding::Folder),
             Ok(PathContent::Folder | PathContent::Other) => return Ok(FileFinding::Missing),
-            Err(Errno::NOENT) if self.wanted.is_folder && self.lists => return self.list(wait),
+            Err(Errno::NOENT) if self.wanted.is_folder && files.options.listing => {
+                return self.list(files, wait);
+            }
             Err(error) => return absent(error),
         };
         if self.codings.is_empty() || !file_type::is_compressible(&path) {
@@ -266,7 +273,7 @@ impl Search {
         for (coding, ending) in &self.codings {
             let mut name = path.clone().into_os_string();
             name.push(ending);
-            match PathContent::open(&self.root, Path::new(&name), wait) {
+            match PathContent::open(&files.root, Path::new(&name), wait) {
                 // One that is older than the file is of another version.
                 Ok(PathContent::File(compressed)) if compressed.modified >= open.modified => {
                     return Ok(FileFinding::File {
@@ -286,15 +293,14 @@ impl Search {
         })
     }
 
-    fn list(&self, wait: DiskWait) -> Result<FileFinding, Errno> {
+    fn list(&self, files: &Files, wait: DiskWait) -> Result<FileFinding, Errno> {
         if wait == DiskWait::Forbidden {
             // Reading a folder may always wait.
             return Err(Errno::AGAIN);
         }
-        match self.root.open(&self.wanted.path, wait) {
-            Ok(folder) => {
-                folder_page::page(&folder, &self.wanted.path, self.hidden).map(FileFinding::Listing)
-            }
+        match files.root.open(&self.wanted.path, wait) {
+            Ok(folder) => folder_page::page(&folder, &self.wanted.path, files.options.hidden)
+                .map(FileFinding::Listing),
             Err(error) => absent(error),
         }
     }
@@ -335,7 +341,23 @@ fn not_allowed() -> Response {
 
 impl Application for Files {
     fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
-        Box::pin(async move { self.answer(request).await })
+        if request.method != Method::GET && request.method != Method::HEAD {
+            return match &self.fallback {
+                Some(fallback) => Arc::clone(fallback).respond(request),
+                None => Box::pin(ready(not_allowed())),
+            };
+        }
+        let Some(wanted) = self.wanted(&request) else {
+            return Box::pin(async move { self.missing(request).await });
+        };
+        let search = self.search_for(wanted, &request.headers);
+        match search.run(&self, DiskWait::Forbidden) {
+            // Most need no more than this, and no room for what might have to be waited for.
+            Ok(FileFinding::File { path, open, coding }) => {
+                Box::pin(ready(self.with_file(&request, &path, open, coding)))
+            }
+            found => Box::pin(self.answer(request, found, search)),
+        }
     }
 
     fn inner(&self) -> Vec<&dyn Application> {

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::gateway::body::held_pieces::HeldPieces;
-use crate::gateway::body::response_body::{Body, known_length, log_misfit};
+use crate::gateway::body::response_body::{Body, FilePart, known_length, log_misfit};
 use crate::interface::{ResponseBody, Truncated};
 use crate::protocol::content_coding::{Compressor, ContentCoding, preferred};
 
@@ -193,6 +193,14 @@ impl EncodedBody {
     pub(crate) fn left(&self) -> Option<u64> {
         match self {
             Self::Plain(body) => body.left(),
+            Self::Compressed(_) => None,
+        }
+    }
+
+    /// Takes a part of a file, as [`Body::take_cached_part`].
+    pub(crate) fn take_cached_part(&mut self, longest: u64) -> Option<FilePart> {
+        match self {
+            Self::Plain(body) => body.take_cached_part(longest),
             Self::Compressed(_) => None,
         }
     }

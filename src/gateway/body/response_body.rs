@@ -92,6 +92,29 @@ enum PieceSource {
 
 type PieceRead = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
 
+/// A part of a file.
+pub(crate) struct FilePart {
+    pub file: BodyFile,
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// In bytes.
+    pub length: u64,
+}
+
+/// Writes the line in the log about a file that cannot be sent to its end.
+pub(crate) fn log_unreadable(file: &BodyFile, error: &io::Error) {
+    match file.subject() {
+        Some(subject) => crate::log_of!(
+            LogKind::NotReadable,
+            about = subject.log_subject(),
+            "cannot send {subject} to its end: {error}"
+        ),
+        None => log_misfit(format_args!(
+            "cannot read a file that the application wants to be sent: {error}"
+        )),
+    }
+}
+
 impl Body {
     /// All of a body, and the length that was announced for it, in bytes.
     pub(crate) fn new(body: ResponseBody, announced: Option<u64>) -> Self {
@@ -168,6 +191,33 @@ impl Body {
         }
     }
 
+    /// Takes a part of a file of at most `longest` bytes, if that is what comes next and the system has it in its memory.
+    pub(crate) fn take_cached_part(&mut self, longest: u64) -> Option<FilePart> {
+        let most = self.left.min(longest);
+        let PieceSource::File {
+            file,
+            offset,
+            left,
+            reading: None,
+        } = &mut self.pieces
+        else {
+            return None;
+        };
+        let length = most.min(*left);
+        if length == 0 || !file.is_cached(*offset, length) {
+            return None;
+        }
+        let part = FilePart {
+            file: file.clone(),
+            offset: *offset,
+            length,
+        };
+        *offset += length;
+        *left -= length;
+        self.left -= length;
+        Some(part)
+    }
+
     /// The part of a piece that does not exceed the announced length.
     fn cut(&mut self, mut piece: Bytes) -> Bytes {
         if let Some(left) = self.left() {
@@ -216,16 +266,7 @@ impl PieceSource {
                     *left -= piece.len() as u64;
                 }
                 Poll::Ready(Some(piece.map_err(|error| {
-                    match file.subject() {
-                        Some(subject) => crate::log_of!(
-                            LogKind::NotReadable,
-                            about = subject.log_subject(),
-                            "cannot send {subject} to its end: {error}"
-                        ),
-                        None => log_misfit(format_args!(
-                            "cannot read a file that the application wants to be sent: {error}"
-                        )),
-                    }
+                    log_unreadable(file, &error);
                     Truncated
                 })))
             }

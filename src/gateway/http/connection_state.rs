@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::gateway::connection_limit::Permit;
 use crate::gateway::graceful_stop::Stop;
+use crate::gateway::http::file_parts::FileParts;
 use crate::gateway::http::http_options::HttpOptions;
 use crate::gateway::http::shadow_parser::{self, ShadowParser};
 use crate::gateway::http::websocket::acceptance::AcceptedWebSocket;
@@ -46,6 +47,8 @@ pub(super) struct ConnectionState {
     pub broken: AtomicBool,
     /// What follows the response 101 that hyper is writing.
     accepted: Mutex<Option<Box<AcceptedWebSocket>>>,
+    /// Parts of files that the system is to send; `None` where it cannot.
+    pub file_parts: Option<FileParts>,
 }
 
 impl ConnectionState {
@@ -93,6 +96,7 @@ impl ConnectionState {
     #[must_use]
     pub(super) fn over_tls(mut self, tls: Option<Arc<TlsConnection>>) -> Self {
         Arc::make_mut(&mut self.connection).tls = tls;
+        self.file_parts = None;
         self
     }
 
@@ -114,6 +118,7 @@ impl ConnectionState {
             unread: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             accepted: Mutex::default(),
+            file_parts: Some(FileParts::default()),
         }
     }
 
@@ -129,6 +134,7 @@ impl ConnectionState {
             unread: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             accepted: Mutex::default(),
+            file_parts: None,
         }
     }
 

@@ -35,6 +35,7 @@ pub use crate::protocol::content_coding::ContentCoding;
 mod access_log;
 mod connection;
 mod connection_state;
+mod file_parts;
 mod http2;
 mod http_options;
 mod https_only;

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 use crate::gateway::http::connection_state::ConnectionState;
+use crate::gateway::http::file_parts::{Next, Sent, stand_for_part};
 use crate::gateway::http::request_timer::{Overdue, RequestTimer};
 use crate::gateway::http::shadow_parser::{self, ShadowParser};
 use crate::gateway::slow_client::{Pace, PacedStream, StallTimer};
@@ -242,6 +243,24 @@ impl Transport {
         result
     }
 
+    /// Has the system send a part of a file.
+    fn poll_send_part(
+        &mut self,
+        length: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let state = self.state.upgrade();
+        let Some(parts) = state.as_ref().and_then(|state| state.file_parts.as_ref()) else {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        };
+        let sent = match ready!(parts.poll_send(&self.paced.stream, length, context))? {
+            Sent::Bytes(count) => Poll::Ready(Ok(count)),
+            Sent::Nothing => Poll::Pending,
+        };
+        drop(state);
+        self.poll_written(context, sent)
+    }
+
     fn log_slow_client(&self) {
         if let Some(state) = self.state.upgrade() {
             state.log_slow_client("the connection");
@@ -291,6 +310,9 @@ impl AsyncWrite for Transport {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if stand_for_part(bytes) {
+            return self.poll_send_part(bytes.len(), context);
+        }
         let result = Pin::new(&mut self.paced.stream).poll_write(context, bytes);
         self.poll_written(context, result)
     }
@@ -300,6 +322,10 @@ impl AsyncWrite for Transport {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let parts = match Next::of(parts) {
+            Next::Part(length) => return self.poll_send_part(length, context),
+            Next::Slices(slices) => slices,
+        };
         let length: usize = parts.iter().map(|part| part.len()).sum();
         let mut joined = [MaybeUninit::uninit(); SMALL];
         let mut joined = ReadBuf::uninit(&mut joined);

@@ -4,9 +4,11 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::fs::sendfile;
+use rustix::io::retry_on_intr;
 use rustix::net::RecvFlags;
 use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -156,6 +158,42 @@ impl Stream {
             }
         }
         self.peek(&mut [0]).is_ok_and(|length| length > 0)
+    }
+
+    /// Has the system send a part of a file (`sendfile(2)`): the number of bytes, none at the end of the file. Over TLS it
+    /// cannot.
+    ///
+    /// # Errors
+    /// As `sendfile(2)`.
+    pub fn poll_send_file(
+        &self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let send = || {
+                let mut offset = offset;
+                let sent = retry_on_intr(|| sendfile(self, file, Some(&mut offset), length));
+                Ok(sent?)
+            };
+            let sent = match self {
+                Self::Tcp(stream) => {
+                    ready!(stream.poll_write_ready(context))?;
+                    stream.try_io(Interest::WRITABLE, send)
+                }
+                Self::Unix(stream) => {
+                    ready!(stream.poll_write_ready(context))?;
+                    stream.try_io(Interest::WRITABLE, send)
+                }
+                Self::Tls(_) => Err(ErrorKind::Unsupported.into()),
+            };
+            match sent {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
+        }
     }
 
     /// Writes what the system takes at once. The end of TLS (`close_notify`) follows.
