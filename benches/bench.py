@@ -14,6 +14,8 @@ fastapi-N  N connections ask for an answer in JSON by FastAPI
 websocket  64 clients send a short text, wait for it to come back, and send the next
 asgi-stream  as stream, of an ASGI application
 cgi-16     16 connections ask for the answer of a small CGI program, a process for each
+php-64     64 connections ask for the answer of a PHP script by FastCGI
+file-1k, file-10m  64 connections ask for a file of 1 KiB, 16 for one of 10 MiB
 upstream-N  as hello-N, of nginx behind a proxy, where nginx is the peer
 slow       as hello-64, with and without 200 clients that send a byte per second (2 processes x 4 threads)
 reload     16 clients with a new connection for each request and 16 that keep theirs; SIGHUP every three seconds

@@ -33,9 +33,12 @@ def median(entry, what):
 
 
 def reference(servers):
-    """What the others are compared with: nginx, or else Granian at its best, the variant with the higher median."""
-    peers = [name for name in servers if servers[name]["server"] in ("Granian", "nginx")]
-    return max(peers, key=lambda name: median(servers[name], "rate"), default=None)
+    """What the others are compared with: Granian at its best, the variant with the higher median; or nginx, or lighttpd."""
+    for reference in ("Granian", "nginx", "lighttpd"):
+        peers = [name for name in servers if servers[name]["server"] == reference]
+        if peers:
+            return max(peers, key=lambda name: median(servers[name], "rate"))
+    return None
 
 
 def ratios(entry, other, what):
@@ -87,7 +90,7 @@ def report(found):
     parts = [
         f"{machine(found)[0].upper()}{machine(found)[1:]}.",
         f"Medians of {options['rounds']} rounds of {options['seconds']} s [least–most]; points that are only in the plot have"
-        " three. Ratios to Granian at its best are those of rounds side by side. An answer without a good status, and none"
+        " three. Ratios to a peer at its best are those of rounds side by side. An answer without a good status, and none"
         " within two seconds, is an error. Each client sends its next request when it has its answer, so the times depend"
         " on the rate. Memory is the proportional set size of all processes of a server.",
         "The last column is the share of a processor that the load generator took. The servers lack that share, so the"

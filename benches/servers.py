@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import origin
+import sites
 from processes import cpu_seconds, kill_all, marked, memory, stat
 
 FOLDER = Path(__file__).resolve().parent
@@ -72,30 +72,6 @@ ASGI_VARIANTS = {
     "Hypercorn": ["--worker-class uvloop"],
     "gunicorn": ["--worker-class asgi --asgi-loop uvloop"],
 }
-# For a CGI program.
-CGI_COMMANDS = {
-    "runner": "{runner} -c {settings} serve cgi-bin {program}",
-    "lighttpd": "lighttpd -D -f {lighttpd}",
-}
-# A program that takes no longer than a process needs.
-PROGRAM = r"""
-#include <unistd.h>
-
-static const char answer[] = "Content-Type: text/plain\nContent-Length: 14\n\nHello, world!\n";
-
-int main(void) {
-    return write(1, answer, sizeof answer - 1) != sizeof answer - 1;
-}
-"""
-LIGHTTPD = """\
-server.modules = ("mod_cgi")
-server.port = {port}
-server.bind = "127.0.0.1"
-server.document-root = "{scratch}"
-server.max-keep-alive-requests = 1000000
-index-file.names = ("program")
-cgi.assign = ("program" => "")
-"""
 # With threads, as a workload may ask for.
 THREADED = {
     "uWSGI": " --threads {threads}",
@@ -118,10 +94,8 @@ THREADS = "threads = {threads}\n"
 
 def variants(name, threads=1, connections=1, kept=True, interface="wsgi"):
     """What may be added to a server's command for a workload."""
-    if interface == "cgi":
-        return [""]
-    if interface == "http":
-        return origin.VARIANTS[name]
+    if interface in sites.SITES:
+        return sites.SITES[interface].variants.get(name, [""])
     found = (ASGI_VARIANTS if interface == "asgi" else VARIANTS)[name]
     if name == "gunicorn" and threads > 1:
         found = ["--worker-class gthread --threads {threads}"]
@@ -165,28 +139,20 @@ class Server:
             "backlog": Path("/proc/sys/net/core/somaxconn").read_text().strip(),
             "settings": Path(self.scratch) / "settings.ini",
             "scratch": self.scratch,
-            "program": Path(self.scratch) / "program",
-            "lighttpd": Path(self.scratch) / "lighttpd.conf",
             "origin": free_port(),
         }
-        commands = COMMANDS
-        if interface == "cgi":
-            commands = CGI_COMMANDS
-            compile_program(values["program"])
-            values["lighttpd"].write_text(LIGHTTPD.format(**values))
         settings = SETTINGS + (THREADS if interface == "wsgi" else "")
         values["settings"].write_text(settings.format(**values))
         if options is None:
             options = variants(name, threads, interface=interface)[0]
-        self.origin = origin.Origin(values) if interface == "http" else None
-        if self.origin:
-            commands = origin.COMMANDS
+        self.place = sites.Place(interface, values) if interface in sites.SITES else None
+        commands = self.place.site.commands if self.place else COMMANDS
         self.command = f"{commands[name.partition(' http11')[0]]} {options}".format(**values).split()
         self.log = open(Path(self.scratch) / "log", "w+b")
 
     def __enter__(self):
-        if self.origin:
-            self.origin.start()
+        if self.place:
+            self.place.start()
         environment = dict(os.environ, **{MARK: self.mark, "VIRTUAL_ENV": str(VENV), "PYTHONDONTWRITEBYTECODE": "1"})
         self.process = subprocess.Popen(
             self.command,
@@ -212,8 +178,8 @@ class Server:
             pass
         kill_all(self.pids)
         self.process.wait()
-        if self.origin:
-            self.origin.stop()
+        if self.place:
+            self.place.stop()
         self.log.close()
         shutil.rmtree(self.scratch)
 
@@ -243,13 +209,6 @@ class Server:
         see it."""
         sizes = [memory(pid) for pid in self.pids()]
         return None if None in sizes else sum(sizes)
-
-
-def compile_program(path):
-    """A small program without libraries: what is measured is the server."""
-    source = path.with_suffix(".c")
-    source.write_text(PROGRAM)
-    subprocess.run(["cc", "-O2", "-static", "-o", path, source], check=True)
 
 
 def free_port():

@@ -82,6 +82,15 @@ OTHER_WORKLOADS = {
     "cgi-16": Workload(
         "CGI: a small static program, 16 connections", connections=16, interface="cgi", servers=["runner", "lighttpd"]
     ),
+    "php-64": Workload(
+        "PHP-FPM with 2 processes behind FastCGI, 64 connections", interface="fastcgi", servers=["runner", "nginx", "lighttpd"]
+    ),
+    "file-1k": Workload(
+        "a file of 1 KiB, 64 connections", path="/small.css", interface="files", servers=["runner", "nginx"]
+    ),
+    "file-10m": Workload(
+        "a file of 10 MiB, 16 connections", connections=16, path="/large.bin", interface="files", servers=["runner", "nginx"]
+    ),
 }
 POINTS = {
     f"hello-{connections}": replace(
