@@ -2,7 +2,7 @@
 //!
 //! Nothing here waits for a disk on the thread of all connections: a file is opened there only if the system knows its name
 //! and its folders already ([`DiskWait::Forbidden`]), and a small one is read there only if it is in memory. What is not
-//! goes to threads that may wait.
+//! goes to threads that may wait. A large one is the gateway's to send.
 //!
 //! What is outside the folder is not there, whatever links lead to it; neither is what has a dot in front of its name, such
 //! as `.git` and `.env`, but for `.well-known`. Sources of PHP have passwords in them and are left to what runs them.
