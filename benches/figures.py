@@ -2,6 +2,7 @@
 """Tables of what `bench.py` has measured.
 
     benches/figures.py target/bench.json    writes README's tables and benches/results.{json,md,svg}
+    benches/figures.py --others FILE        puts figures of what is not Python, from another run, in the place of those there
     benches/figures.py --check              whether they are what benches/results.json says
 """
 
@@ -23,6 +24,7 @@ COLUMNS = ["runner", *PEERS]
 WORKLOADS = ["hello-64", "hello-256", "hello-1024", "busy-100", "busy-1000", "mixed", "stream", "flask"]
 ASGI_PEERS = ["Granian", "uvicorn", "Hypercorn", "gunicorn"]
 ASGI_COLUMNS = ["runner", *ASGI_PEERS]
+OTHER_WORKLOADS = ["file-1k", "file-10m", "php-64", "cgi-16", "upstream-1", "upstream-64", "upstream-256", "upstream-1024"]
 ASGI_WORKLOADS = ["asgi-64", "asgi-512", "fastapi-64", "fastapi-512", "websocket", "asgi-stream"]
 # A difference of two medians that is worth a word.
 NEAR = 1.02
@@ -98,6 +100,8 @@ def report(found):
     ]
     parts += [workload_table(workload) for workload in found["workloads"].values()]
     parts += [losses_table(name, found["losses"][name]) for name in found["losses"]]
+    if "others" in found:
+        parts += ["# Another run, of what is not Python", report(found["others"]).rstrip()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -180,6 +184,8 @@ def for_readme(found):
         about = "ASGI applications, in the same run; all servers use uvloop, and uvicorn httptools."
         parts += [about, tables[0], ahead(asgi, ASGI_PEERS), *tables[1:]]
     parts.append(losses_in_readme(found["losses"]))
+    if others := other_run(found):
+        parts += [others_about(others, "others" in found), others_table(others["workloads"])]
     failed = [
         f"{name} {count(errors)} ({workload['title']})"
         for of, columns in ((workloads, COLUMNS), (asgi, ASGI_COLUMNS))
@@ -234,6 +240,41 @@ def losses_in_readme(losses):
         lines.append(f"| requests lost in {found[columns[0]]['seconds']} s, {title} | {' | '.join(cells)} |")
     cells = [spread(slowed(losses["slow"][server]), ratio) for server in columns]
     lines.append(f"| rate beside 200 clients that send a byte a second ÷ without them | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def other_run(found):
+    """The run with the figures of applications that are not Python; None if there are none."""
+    run = found.get("others", found)
+    workloads = {name: run["workloads"][name] for name in OTHER_WORKLOADS if name in run["workloads"]}
+    return run | {"workloads": workloads} if workloads else None
+
+
+def others_about(run, is_apart):
+    of = run["machine"]["servers"]
+    peers = ", ".join(f"{name} {of[name]}" for name in ("nginx", "lighttpd", "PHP") if name in of)
+    options = run["options"]
+    when = f"in another run on the same machine, medians of {options['rounds']} rounds of {options['seconds']} s" if is_apart else "in the same run"
+    return (
+        f"Applications that are not Python, {when} ({peers}; at its best with one or two processes, and `runner` with one,"
+        " and the ratios of two servers in one round):"
+    )
+
+
+def others_table(workloads):
+    """A row for each load, against the peer that is the reference."""
+    lines = [
+        "| | answers per second: runner | peer | runner ÷ peer | CPU µs per answer: runner | peer | runner ÷ peer | p99 ms: runner | peer |",
+        "|---" + "|--:" * 8 + "|",
+    ]
+    for workload in workloads.values():
+        servers = workload["servers"]
+        ours, theirs = servers["runner"], servers[reference(servers)]
+        cells = [f"{workload['title']} ({theirs['server']})"]
+        for what in ("rate", "cpu"):
+            cells += [number(median(ours, what)), number(median(theirs, what)), spread(ratios(ours, theirs, what), ratio)]
+        cells += [number(median(entry, "p99")) for entry in (ours, theirs)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -308,17 +349,24 @@ def readme(text, figures):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", nargs="?", type=Path, help="what bench.py has written")
+    parser.add_argument(
+        "--others", type=Path, help="a later run, whose figures of what is not Python take the place of those that are kept"
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; the exit status tells whether all is up to date")
     parser.add_argument("--project", type=Path, default=FOLDER.parent, help="the folder of README.md and benches")
     options = parser.parse_args()
-    if options.check == bool(options.results):
-        parser.error("wants either a file of results or `--check`")
+    if sum(map(bool, (options.check, options.results, options.others))) != 1:
+        parser.error("wants a file of results, `--others` or `--check`")
     home = options.project / "benches"
     kept = home / "results.json"
     if options.check and not kept.exists():
         written = {options.project / "README.md": ""}
     else:
         found = rounded(json.loads((options.results or kept).read_text()))
+        if options.others:
+            found["others"] = rounded(json.loads(options.others.read_text()))
+            if found["others"]["options"]["rounds"] < 5:
+                sys.exit(f"{options.others}: the run had fewer than five rounds")
         # Those that are published were complete when they were.
         if options.results and (why := incomplete(found)):
             sys.exit(f"{options.results}: {why}")

@@ -44,14 +44,26 @@ def describe(runner):
             "gunicorn": version("gunicorn"),
             "uvicorn": version("uvicorn"),
             "Hypercorn": version("hypercorn"),
+            **of_the_system(),
         },
         "revision": said(["git", "-C", Path(__file__).parent, "describe", "--always", "--dirty"]) or None,
         "wrk": (re.search(r"wrk (\S+)", said(["wrk", "-v"])) or [None, None])[1],
     }
 
 
-def said(command):
+def of_the_system():
+    """The versions of servers that the system has."""
+    found = {
+        "nginx": ["/usr/sbin/nginx", "-v"],
+        "lighttpd": ["/usr/sbin/lighttpd", "-v"],
+        "PHP": ["php-cgi", "-n", "-v"],
+    }
+    versions = {name: re.search(r"(?:/|PHP )(\d[\d.]+)", said(command, subprocess.STDOUT)) for name, command in found.items()}
+    return {name: match.group(1) for name, match in versions.items() if match}
+
+
+def said(command, errors=subprocess.DEVNULL):
     try:
-        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.strip()
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=errors, text=True).stdout.strip()
     except OSError:
         return ""

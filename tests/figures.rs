@@ -108,6 +108,50 @@ fn a_ratio_is_that_of_two_servers_in_one_round() {
     assert_eq!(svg.matches("<polyline").count(), 5);
 }
 
+/// What is not Python has other peers, and may be from a run of its own.
+#[test]
+fn figures_of_a_later_run_take_the_place_of_those_that_are_kept() {
+    let mut whole = run();
+    whole["workloads"]["cgi-16"] = json!({"title": "CGI", "connections": 16, "mebibytes": null, "servers": {
+        "runner": rounds("runner", [3000.0; 5]),
+        "lighttpd": rounds("lighttpd", [2000.0; 5]),
+    }});
+    let mut later = run();
+    later["machine"]["servers"] = json!({"runner": "1", "nginx": "3"});
+    later["workloads"] = json!({"file-1k": {"title": "a file", "connections": 64, "mebibytes": null, "servers": {
+        "runner": rounds("runner", [900.0, 1800.0, 900.0, 900.0, 900.0]),
+        "nginx": rounds("nginx", [1000.0; 5]),
+        "lighttpd": rounds("lighttpd", [5000.0; 5]),
+    }}});
+    let mut short = later.clone();
+    short["options"]["rounds"] = json!(3);
+    let folder = with(&whole)
+        .file("later.json", later.to_string())
+        .file("short.json", short.to_string());
+    figures(&folder, &["run.json"]).is(0, "", "");
+    let readme = folder.read("README.md");
+    let row = "| CGI (lighttpd) | 3 000 | 2 000 | 1.50 [1.50–1.50] | 333 | 500 | 0.67 [0.67–0.67] | 0.67 | 1.00 |\n";
+    assert!(readme.contains(row), "{readme}");
+    let refused = figures(&folder, &["--others", "short.json"]);
+    assert_eq!(refused.status, 1);
+    assert!(
+        refused.stderr.contains("fewer than five rounds"),
+        "{}",
+        refused.stderr
+    );
+    figures(&folder, &["--others", "later.json"]).is(0, "", "");
+    let readme = folder.read("README.md");
+    assert!(!readme.contains("| CGI"), "{readme}");
+    let row = "| a file (nginx) | 900 | 1 000 | 0.90 [0.90–1.80] |";
+    assert!(readme.contains(row), "{readme}");
+    assert!(
+        readme.contains("in another run on the same machine"),
+        "{readme}"
+    );
+    assert!(readme.contains("| hello-64 | **4 000** |"), "{readme}");
+    figures(&folder, &["--check"]).is(0, "", "");
+}
+
 #[test]
 fn the_rows_in_which_another_server_is_ahead_are_named() {
     let mut run = run();
