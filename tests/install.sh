@@ -18,6 +18,10 @@ cgi-fcgi                               libfcgi-bin
 curl                                   curl
 /usr/sbin/php-fpm*                     php-fpm
 php-cgi                                php-cgi
+/usr/lib/php/*/mysqli.so*              php-mysql
+mariadbd                               mariadb-server-core
+/usr/share/wordpress/wp-load.php       wordpress
+/usr/share/wordpress/wp-content/themes/twentytwentythree  wordpress-theme-twentytwentythree
 git                                    git
 /usr/lib/git-core/git-http-backend     git
 openssl                                openssl

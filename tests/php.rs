@@ -3,52 +3,12 @@
 
 mod support;
 
-use std::fs;
-use std::path::PathBuf;
-
 use rustix::process::{Pid, Signal, kill_process};
 use support::http::{Connection, request};
-use support::{Address, Folder, Load, Server};
+use support::php::start_fpm;
+use support::{Folder, Load, Server};
 
-/// The program, whose name has a version.
-fn fpm() -> PathBuf {
-    let programs = fs::read_dir("/usr/sbin").expect("a folder").flatten();
-    let mut programs: Vec<_> = programs
-        .map(|entry| entry.path())
-        .filter(|path| path.to_string_lossy().contains("/php-fpm"))
-        .collect();
-    programs.sort();
-    programs.pop().expect("`tests/install.sh` installs php-fpm")
-}
-
-/// PHP-FPM at `run/fpm.sock` with settings of its pool.
-fn start_fpm(folder: &Folder, settings: &str) -> Server {
-    let socket = folder.path("run/fpm.sock");
-    let pool = format!(
-        "[global]\n\
-         daemonize = no\n\
-         error_log = /dev/stderr\n\
-         log_limit = 8192\n\
-         process_control_timeout = 10s\n\
-         [site]\n\
-         user = {}\n\
-         listen = {}\n\
-         pm = static\n\
-         pm.max_children = 2\n\
-         {settings}\n",
-        rustix::process::geteuid().as_raw(),
-        socket.display()
-    );
-    let folder = folder.clone().file("fpm.conf", pool).file("run/keep", "");
-    let php = ["-F", "-R", "-n", "-y", "fpm.conf"];
-    // Without a php.ini, the size of uploads is bounded tightly.
-    let php = php
-        .iter()
-        .chain(&["-d", "post_max_size=64M", "-d", "upload_max_filesize=64M"]);
-    folder.program(fpm(), php).start_at(Address::Unix(socket))
-}
-
-/// `runner` in front of it, with a site in `site`.
+/// `runner` in front of PHP-FPM, with a site in `site`.
 fn serve(folder: &Folder, words: &[&str]) -> Server {
     let serve = [
         "serve",

@@ -41,6 +41,7 @@ pub mod http;
 pub mod load;
 pub mod nginx;
 pub mod output;
+pub mod php;
 pub mod process;
 pub mod scripted;
 pub mod scripts;
