@@ -139,9 +139,16 @@ fn fallback(
         words: vec![word],
         ..arguments.line.clone()
     };
-    let (application, _) =
-        resolve::application(arguments.commands, scope, line, Options::BeforeWords)?;
-    Ok(application)
+    // All of these words are those that the name stands for.
+    let (application, rest) =
+        resolve::application(arguments.commands, scope, line, Options::BeforeDashes)?;
+    match rest.words.first() {
+        None => Ok(application),
+        Some(word) => {
+            let message = format!("unexpected word {}", quoted(&word.text));
+            Err(scope.mistake(&word.origin, message, None))
+        }
+    }
 }
 
 fn cache_rule(arguments: &Arguments, rule: &str) -> Result<CacheRule, Failure> {
