@@ -4,13 +4,23 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 
-use super::http::{self, Address, Reply};
+use runner::protocol::uwsgi::request_packet::packet;
+
+use super::http::{self, Address, Connection, Reply};
 use super::{Folder, Program, Server, free_port, project};
 
 /// A gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gateway {
     HttpTcp,
+    /// HTTP/2 without TLS.
+    Http2,
+    /// HTTP/1.1 over TLS.
+    Tls,
+    /// HTTP/2 over TLS.
+    TlsHttp2,
+    /// `launch`, by HTTP/1.1.
+    Launch,
     HttpUnix,
     HttpDescriptor,
     Cgi,
@@ -19,9 +29,11 @@ pub enum Gateway {
     FastCgiDescriptor,
     /// `CGI` that finds a listening socket on descriptor 0.
     CgiDescriptor,
+    UwsgiTcp,
+    UwsgiUnix,
 }
 
-/// All of them.
+/// Those by which a request looks the same to CGI and ASGI: its protocol is HTTP/1.1, its scheme http.
 pub const GATEWAYS: [Gateway; 8] = [
     Gateway::HttpTcp,
     Gateway::HttpUnix,
@@ -33,7 +45,18 @@ pub const GATEWAYS: [Gateway; 8] = [
     Gateway::CgiDescriptor,
 ];
 
+/// The others. Those with TLS need `cert.pem` and `key.pem`, and a file that names them.
+pub const FURTHER_GATEWAYS: [Gateway; 6] = [
+    Gateway::Http2,
+    Gateway::Tls,
+    Gateway::TlsHttp2,
+    Gateway::Launch,
+    Gateway::UwsgiTcp,
+    Gateway::UwsgiUnix,
+];
+
 /// A request, the same for each gateway.
+#[derive(Clone)]
 pub struct Request {
     pub method: &'static str,
     pub path: &'static str,
@@ -81,7 +104,16 @@ impl Gateway {
             || OwnedFd::from(TcpListener::bind(("127.0.0.1", port)).expect("a free port"));
         let unix_listener = || OwnedFd::from(UnixListener::bind(&socket).expect("a new socket"));
         let server = match self {
-            Self::HttpTcp => Some(run(&["serve", &tcp]).start_at(Address::port(port))),
+            Self::HttpTcp | Self::Http2 => {
+                Some(run(&["serve", &tcp]).start_at(Address::port(port)))
+            }
+            Self::Tls | Self::TlsHttp2 => {
+                let url = format!("https://127.0.0.1:{port}");
+                Some(run(&["serve", &url]).start_at(Address::port(port)))
+            }
+            Self::Launch => Some(run(&["launch", &tcp]).start()),
+            Self::UwsgiTcp => Some(run(&["uwsgi", &tcp]).start_at(Address::port(port))),
+            Self::UwsgiUnix => Some(run(&["uwsgi", &unix]).start_at(Address::Unix(socket))),
             Self::HttpUnix => Some(run(&["serve", &unix]).start_at(Address::Unix(socket))),
             Self::HttpDescriptor => {
                 let server = run(&["serve", "fd.socket:stdin"]).start_with(tcp_listener());
@@ -127,7 +159,30 @@ impl Behind {
                 let words = [&["CGI"], self.application].concat();
                 as_cgi(runner(&self.folder, &words), request)
             }
-            (Gateway::HttpTcp | Gateway::HttpUnix | Gateway::HttpDescriptor, Some(server)) => {
+            (Gateway::Http2, Some(server)) => {
+                self.by_curl(server, &["--http2-prior-knowledge"], "http", request)
+            }
+            (Gateway::Tls, Some(server)) => {
+                self.by_curl(server, &["--insecure", "--http1.1"], "https", request)
+            }
+            (Gateway::TlsHttp2, Some(server)) => {
+                self.by_curl(server, &["--insecure", "--http2"], "https", request)
+            }
+            (Gateway::UwsgiTcp | Gateway::UwsgiUnix, Some(server)) => {
+                let mut connection = Connection::open(server.address());
+                let variables = variables(request);
+                let variables: Vec<(&[u8], &[u8])> = variables
+                    .iter()
+                    .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+                    .collect();
+                connection.send(&packet(&variables).expect("a small packet"));
+                connection.send(&request.body);
+                connection.reply(request.method)
+            }
+            (
+                Gateway::HttpTcp | Gateway::HttpUnix | Gateway::HttpDescriptor | Gateway::Launch,
+                Some(server),
+            ) => {
                 let headers: Vec<String> = request
                     .headers
                     .iter()
@@ -155,6 +210,57 @@ impl Behind {
         }
     }
 
+    #[track_caller]
+    fn by_curl(&self, server: &Server, options: &[&str], scheme: &str, request: &Request) -> Reply {
+        let Address::Tcp(host, port) = server.address() else {
+            panic!("a port was asked for");
+        };
+        let url = format!("{scheme}://{host}:{port}{}", target(request));
+        let mut words = vec!["--include", "--path-as-is", "--header", "Host: localhost"];
+        words.extend(options);
+        match request.method {
+            "HEAD" => words.push("--head"),
+            method => words.extend(["--request", method]),
+        }
+        let fields = request.headers.iter();
+        let mut fields: Vec<String> = fields
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        let body = self.folder.path("body");
+        let body = format!("@{}", body.display());
+        if !request.body.is_empty() {
+            let _folder = self.folder.clone().file("body", &request.body);
+            words.extend(["--data-binary", &body, "--header", "Expect:"]);
+            if !request
+                .headers
+                .iter()
+                .any(|(name, _)| *name == "Content-Type")
+            {
+                fields.push("Content-Type:".to_owned());
+            }
+        }
+        for field in &fields {
+            words.extend(["--header", field]);
+        }
+        words.push(&url);
+        let outcome = self.folder.curl(words);
+        let text = outcome.success();
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let mut lines = head.split("\r\n");
+        let mut status = lines.next().unwrap_or_default().splitn(3, ' ').skip(1);
+        let fields = lines.filter_map(|line| line.split_once(": "));
+        Reply {
+            status: status.next().unwrap_or_default().parse().expect("a number"),
+            // HTTP/2 has none.
+            reason: status.next().unwrap_or_default().to_owned(),
+            headers: fields
+                .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+                .collect(),
+            body: body.as_bytes().to_vec(),
+            complete: true,
+        }
+    }
+
     /// Ends the server.
     #[track_caller]
     pub fn stop(self) {
@@ -172,32 +278,45 @@ fn target(request: &Request) -> String {
     }
 }
 
-/// Runs a CGI program, or `cgi-fcgi`, with a request in its environment (RFC 3875 §4.1).
-#[track_caller]
-pub fn as_cgi(program: Program, request: &Request) -> Reply {
-    let mut program = program
-        .env("GATEWAY_INTERFACE", "CGI/1.1")
-        .env("REQUEST_METHOD", request.method)
-        .env("REQUEST_URI", target(request))
-        .env("SCRIPT_NAME", "")
-        .env("PATH_INFO", request.decoded)
-        .env("QUERY_STRING", request.query)
-        .env("SERVER_NAME", "localhost")
-        .env("SERVER_PORT", "80")
-        .env("SERVER_PROTOCOL", "HTTP/1.1")
-        .env("SERVER_SOFTWARE", "the tests")
-        .env("REMOTE_ADDR", "127.0.0.1")
-        .env("HTTP_HOST", "localhost");
+/// The variables that a web server makes of a request (RFC 3875 §4.1).
+fn variables(request: &Request) -> Vec<(String, String)> {
+    let mut variables: Vec<(String, String)> = [
+        ("GATEWAY_INTERFACE", "CGI/1.1"),
+        ("REQUEST_METHOD", request.method),
+        ("REQUEST_URI", &target(request)),
+        ("SCRIPT_NAME", ""),
+        ("PATH_INFO", request.decoded),
+        ("QUERY_STRING", request.query),
+        ("SERVER_NAME", "localhost"),
+        ("SERVER_PORT", "80"),
+        ("SERVER_PROTOCOL", "HTTP/1.1"),
+        ("SERVER_SOFTWARE", "the tests"),
+        ("REMOTE_ADDR", "127.0.0.1"),
+        ("HTTP_HOST", "localhost"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
     if !request.body.is_empty() {
-        program = program.env("CONTENT_LENGTH", request.body.len().to_string());
+        let length = request.body.len().to_string();
+        variables.push(("CONTENT_LENGTH".to_owned(), length));
     }
     for (name, value) in request.headers {
         let variable = name.to_uppercase().replace('-', "_");
-        program = match variable.as_str() {
-            "CONTENT_TYPE" => program.env("CONTENT_TYPE", value),
-            _ => program.env(&format!("HTTP_{variable}"), value),
+        let variable = match variable.as_str() {
+            "CONTENT_TYPE" => variable,
+            _ => format!("HTTP_{variable}"),
         };
+        variables.push((variable, (*value).to_owned()));
     }
+    variables
+}
+
+/// Runs a CGI program, or `cgi-fcgi`, with a request in its environment.
+#[track_caller]
+pub fn as_cgi(program: Program, request: &Request) -> Reply {
+    let program = variables(request)
+        .iter()
+        .fold(program, |program, (name, value)| program.env(name, value));
     let outcome = program.stdin(request.body.clone()).run();
     assert!(outcome.status == 0, "{outcome:#?}");
     let (head, body) = outcome
