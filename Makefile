@@ -19,7 +19,7 @@ REMAP = "--remap-path-prefix=$(CURDIR)=runner", "--remap-path-prefix=$(or $(CARG
 # The recipes expect cargo's output here, whatever the caller's environment says.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-.PHONY: all run test fuzz bench figures soak install uninstall clean
+.PHONY: all run test fuzz bench figures soak soak-site install uninstall clean
 
 all:
 	$(CARGO) build --release --locked --config 'build.rustflags = [$(REMAP)]'
@@ -56,6 +56,12 @@ figures: bench
 MINUTES ?= 5
 soak: all
 	$(PYTHON) benches/soak.py --minutes $(MINUTES)
+
+# A site of all kinds of applications under load, while it is reloaded and its processes are killed. The suite has it for
+# some seconds.
+SECONDS ?= 30
+soak-site: all
+	$(PYTHON) benches/soak_site.py --seconds $(SECONDS)
 
 # Virtual environments inside target/, created again when their list of packages changes.
 target/venv/installed: tests/requirements.txt
