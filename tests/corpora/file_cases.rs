@@ -50,6 +50,7 @@ const PATHS: &[(&str, &str, u16, &str)] = &[
     ("test_static_index", "/", 200, "0123456789"),
     ("test_static_index", "//", 200, "0123456789"),
     ("test_static_index", "/?blah", 200, "0123456789"),
+    ("test_static_index", "/#blah", 200, "0123456789"),
     ("test_static_index", "/dir/", 404, "404 Not Found\n"),
     ("test_static_index", "/index.html/", 404, "404 Not Found\n"),
     // Unit takes dots out of a path (200 and 400). A browser has done that; what is left is an attempt.
@@ -120,8 +121,8 @@ fn paths_are_those_of_files() {
     }
     // test_static_redirect; relative here, so that no target leads to another host.
     assert_eq!(server.get("/dir").header("location"), Some("./dir/"));
-    // Targets that are none at all, and an anchor, which no client sends (test_static_path, test_static_index).
-    for target in ["./", "../", "../assets/", "/#blah"] {
+    // Targets that are none at all (test_static_path).
+    for target in ["./", "../", "../assets/"] {
         assert_eq!(server.get(target).status, 400, "{target}");
     }
     // test_static_method
