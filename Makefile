@@ -19,7 +19,7 @@ REMAP = "--remap-path-prefix=$(CURDIR)=runner", "--remap-path-prefix=$(or $(CARG
 # The recipes expect cargo's output here, whatever the caller's environment says.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-.PHONY: all run test fuzz bench figures soak soak-site install uninstall clean
+.PHONY: all run test fuzz docs bench figures soak soak-site install uninstall clean
 
 all:
 	$(CARGO) build --release --locked --config 'build.rustflags = [$(REMAP)]'
@@ -28,7 +28,7 @@ run: all
 	PATH="$(CURDIR)/target/release:$$PATH" examples/hello/hello.ini
 
 # Format, lints, documentation, every test (the others still run after a failure), and fuzzing.
-test: target/venv/installed target/node/installed
+test: target/venv/installed target/node/installed target/tools/mdbook/installed
 	tests/install.sh
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -40,6 +40,10 @@ test: target/venv/installed target/node/installed
 # send. Only `runner` itself is compiled again, with little optimisation and all checks of a debug build. fuzz/Cargo.toml says how to run libFuzzer.
 fuzz:
 	RUNNER_FUZZ=200000 $(CARGO) test --locked --config profile.dev.package.runner.opt-level=1 --test fuzz
+
+# The book in docs/, as pages for a browser: target/book/index.html.
+docs: target/tools/mdbook/installed
+	target/tools/mdbook/bin/mdbook build docs
 
 # Compares runner with other servers under load, for half an hour, and prints the tables. `make bench BENCH=--quick` takes a
 # few minutes and only shows that all works.
@@ -71,6 +75,13 @@ target/%/installed:
 	rm -rf $(@D)
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+# mdBook, which builds the book.
+target/tools/mdbook/installed: docs/requirements.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	touch $@
 
 # Packages from npm that a server of the tests uses.

@@ -80,6 +80,20 @@ fn programs_of_other_languages() {
     }
 }
 
+/// systemd accepts the unit, and the application's user cannot change its code.
+#[test]
+fn the_unit_of_systemd_is_right() {
+    let unit = std::fs::read_to_string(project("examples/servers/hello.service")).expect("a unit");
+    assert!(unit.contains("\nRuntimeDirectory=hello\n"), "{unit}");
+    assert!(!unit.contains("\nReadWritePaths="), "{unit}");
+    let unit = unit.replace("/usr/local/bin/runner", env!("CARGO_BIN_EXE_runner"));
+    Folder::new()
+        .file("hello.service", unit)
+        .program("systemd-analyze", ["verify", "--man=no", "hello.service"])
+        .run()
+        .is(0, "", "");
+}
+
 /// No configuration file has a mistake.
 #[test]
 fn check_finds_no_problems() {

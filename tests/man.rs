@@ -1,9 +1,16 @@
-//! The man pages in `man/` follow from `man/*.in` (the prose) and the program's own tables.
+//! The man pages in `man/` follow from `man/*.in` (the prose) and the program's own tables, and the reference of the book,
+//! `docs/src/reference`, follows from the man pages.
 //!
-//! `RUNNER_UPDATE=1 cargo test --test man` writes them anew.
+//! `RUNNER_UPDATE=1 cargo test --test man` writes all of them anew.
 
 mod support;
 
+#[path = "man/reference.rs"]
+mod reference;
+#[path = "man/roff.rs"]
+mod roff;
+
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,13 +24,16 @@ use runner::graph::entry::Entry;
 use runner::graph::entry::clap_command;
 use runner::line::program_options;
 use runner::pages::metrics::{METRICS, Metric, MetricKind};
-use support::Folder;
+use support::{Folder, project};
 
-const PAGES: [&str; 7] = [
+use reference::{REFERENCE, left_out};
+
+const PAGES: [&str; 8] = [
     "runner.1",
     "runner.launch.1",
     "runner.upstream.1",
     "invoke.1",
+    "runner.environ.5",
     "runner.ini.5",
     "runner.status.5",
     "runner.supervise.5",
@@ -32,18 +42,35 @@ const PAGES: [&str; 7] = [
 #[test]
 fn the_man_pages_are_up_to_date() {
     for name in PAGES {
-        let page = generate(name);
-        let path = folder().join(name);
-        if env::var_os("RUNNER_UPDATE").is_some() {
-            fs::write(&path, &page).expect("a writable man page");
-        }
-        let committed = fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            committed == page,
-            "{} is not what the tables say: run RUNNER_UPDATE=1 cargo test --test man",
-            path.display()
-        );
+        is_committed(&folder().join(name), &generate(name));
     }
+}
+
+#[test]
+fn the_reference_of_the_book_is_up_to_date() {
+    for page in REFERENCE {
+        let path = project("docs/src/reference").join(page.file);
+        is_committed(&path, &reference::reference(page, &generate(page.man)));
+    }
+    let forgotten: Vec<String> = PAGES
+        .iter()
+        .flat_map(|name| left_out(name, &generate(name)))
+        .collect();
+    assert_eq!(forgotten, [] as [&str; 0], "sections that the book lacks");
+}
+
+/// Compares a generated page with the committed one, or writes it.
+#[track_caller]
+fn is_committed(path: &Path, page: &str) {
+    if env::var_os("RUNNER_UPDATE").is_some() {
+        fs::write(path, page).expect("a writable page");
+    }
+    let committed = fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        committed == page,
+        "{} is not what the tables say: run RUNNER_UPDATE=1 cargo test --test man",
+        path.display()
+    );
 }
 
 #[test]
@@ -113,6 +140,42 @@ fn each_key_is_documented() {
         assert!(page.contains(&escaped(key.name)), "{}", key.name);
         assert!(page.contains(&escaped(key.example)), "{}", key.name);
     }
+}
+
+/// runner.environ(5) has each variable of a request, and no other.
+#[test]
+fn the_variables_of_a_request_are_documented() {
+    let source = "\
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [' '.join(environ).encode()]
+";
+    let server = Folder::new()
+        .file("app.py", source)
+        .runner(["serve", "WSGI", "import:app.application"])
+        .start();
+    let outcome = server.folder().curl(["--data", "body", server.url()]);
+    let found: BTreeSet<&str> = outcome.success().split(' ').collect();
+    assert_eq!(server.stop().status, 0);
+    let page = generate("runner.environ.5");
+    let is_name = |word: &&str| {
+        let is_cgi = word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        word.starts_with("wsgi.") || is_cgi && word.len() > 4 && !word.ends_with('_')
+    };
+    let tags = page.split(".TP\n").skip(1);
+    let tags = tags.filter_map(|paragraph| paragraph.lines().next());
+    let documented: BTreeSet<&str> = tags
+        .flat_map(|tag| tag.split([' ', '"', ',']))
+        .filter(is_name)
+        .collect();
+    let fields = found.iter().filter(|name| name.starts_with("HTTP_"));
+    assert!(fields.count() > 1, "{found:?}");
+    let found: BTreeSet<&str> = found
+        .into_iter()
+        .filter(|name| !name.starts_with("HTTP_"))
+        .chain(["HTTPS"])
+        .collect();
+    assert_eq!(documented, found);
 }
 
 /// Everything that a page shows as a file is correct, and each setting's example sets that setting.

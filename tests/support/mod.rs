@@ -39,6 +39,7 @@ pub use process::{Outcome, Program, Server};
 pub mod gateways;
 pub mod http;
 pub mod load;
+pub mod markdown;
 pub mod nginx;
 pub mod output;
 pub mod php;
@@ -46,6 +47,7 @@ pub mod process;
 pub mod scripted;
 pub mod scripts;
 pub mod usage;
+pub mod walkthrough;
 
 /// How long anything may take before the test fails: far longer than it ever needs, so that only a defect reaches it.
 pub const DEADLINE: Duration = Duration::from_secs(60);
