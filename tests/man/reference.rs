@@ -80,9 +80,9 @@ pub fn reference(page: &Page, man: &str) -> String {
         text.push_str(&markdown(section, form));
         text.push('\n');
     }
-    let mut text = linked(&text);
+    let mut text = linked(text.trim_end());
     text.push_str(&format!(
-        "\n*The man page {}({}) has the same text.*\n",
+        "\n\n*The man page {}({}) has the same text.*\n",
         name.0, name.1
     ));
     text

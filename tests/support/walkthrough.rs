@@ -6,7 +6,8 @@
 //! - `console`: commands that run. One that says `runner: serving` is a server, which runs until the end of the page or until a
 //!   command ends it. Any other must say what the page says. With `<!-- numbers vary -->` before the block, numbers, units of
 //!   time and blanks do not count.
-//! - `log`: lines that the latest server writes.
+//! - `log`: lines that the latest server writes, whatever their numbers are.
+//! - Ports are others, and the folder is shown as `/srv/hello`.
 //!
 //! Blocks of other languages are the caller's affair.
 
@@ -18,6 +19,9 @@ use super::{Folder, Program, Server, project, without_times};
 
 /// The ports that pages name. Others are used here, which are as long: what is shown has columns.
 const PORTS: [&str; 6] = ["8000", "8001", "8002", "8080", "3000", "9090"];
+
+/// The folder of a page, in what its programs say.
+const HERE: &str = "/srv/hello";
 
 /// What a page has done so far.
 pub struct Walkthrough {
@@ -99,7 +103,7 @@ impl Walkthrough {
                 self.servers.push(server);
             } else {
                 let outcome = self.shell(&format!("({command}) 2>&1")).run();
-                let found = outcome.stdout.replace("[folder]", "/srv/hello");
+                let found = outcome.stdout.replace("[folder]", HERE);
                 // A page shows no difference between an answer that ends its line and one that does not.
                 let (found, said) = (shape(&found), shape(&said));
                 assert_eq!(
@@ -115,9 +119,13 @@ impl Walkthrough {
     #[track_caller]
     fn read_log(&self, block: &Block) {
         let server = self.servers.last().expect("a server that writes a log");
+        let folder = self.folder.path("").to_string_lossy().into_owned();
         for line in block.text.lines() {
             let wanted = without_numbers(line);
-            server.wait_for_log(|log| log.lines().any(|line| without_numbers(line) == wanted));
+            server.wait_for_log(|log| {
+                let log = log.replace(&folder, HERE);
+                log.lines().any(|line| without_numbers(line) == wanted)
+            });
         }
     }
 
