@@ -201,6 +201,34 @@ fn reloads_lose_nothing_and_kills_between_them_nothing_else() {
     assert_eq!(server.stop().status, 0);
 }
 
+/// While the only process is being replaced, requests wait for the next one: also if another version begins meanwhile.
+#[test]
+fn a_request_that_waits_for_a_process_outlives_a_reload() {
+    let settings = "runner.status.url = 'unix:control'";
+    let folder = folder("'exec:', './program.py', 'gate'", settings);
+    let server = folder.gated(["runIni", "app.ini"]).begin();
+    server.wait_for_log(|log| log.contains("at the gate"));
+    folder.open_gate();
+    let server = server.serving();
+    kill(&server.get("/").ok());
+    server.wait_for_log(|log| log.matches("at the gate").count() == 2);
+    let mut waiting = asked(&server, "/words");
+    let mut other = asked(&server, "/words");
+    Waits::until(
+        || status(&server)["queue"]["length"] == 2,
+        || status(&server).to_string(),
+    );
+    let next = file("'exec:', './program.py', 'next'", settings);
+    let folder = folder.file("app.ini", next);
+    server.signal(Signal::HUP);
+    server.wait_for_log(|log| log.contains("runner: reloaded\n"));
+    assert_eq!(server.get("/words").ok(), "next");
+    folder.open_gate();
+    assert_eq!(waiting.reply("GET").ok(), "gate");
+    assert_eq!(other.reply("GET").ok(), "gate");
+    assert_eq!(server.stop().status, 0);
+}
+
 #[test]
 fn one_that_never_listens_fails_the_start_with_its_last_output() {
     let folder = folder(

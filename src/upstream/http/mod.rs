@@ -20,6 +20,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use tokio::time::{timeout, timeout_at};
+use tokio_util::task::TaskTracker;
 
 use crate::interface::RequestName;
 use crate::interface::master_status::{QueueStatus, Status};
@@ -78,6 +79,8 @@ pub struct HttpClient {
     drain: Duration,
     depot: Arc<Depot>,
     failures: UpstreamFailures,
+    /// From the time at which they come until their responses are there whole, those that wait for a server too.
+    requests: TaskTracker,
     ongoing: OngoingResponses,
 }
 
@@ -116,15 +119,23 @@ impl HttpClient {
             drain: options.drain,
             depot: Arc::new(depot.with_total(options.max_buffers)),
             failures: UpstreamFailures::default(),
+            requests: TaskTracker::new(),
             ongoing: OngoingResponses::default(),
         }
     }
 
     /// Answers a request.
     pub async fn respond(self: Arc<Self>, request: Request) -> Response {
+        let _token = self.requests.token();
         self.failures.request();
         let name = RequestName::of(&request);
-        let lease = match Lease::of(&self.servers).await {
+        let being_stopped =
+            || Failed::TooSlow("the server is being stopped (runner.stop_timeout)".to_owned());
+        let lease = tokio::select! {
+            lease = Lease::of(&self.servers) => lease,
+            () = self.ongoing.ended() => return self.refuse(&name, being_stopped()),
+        };
+        let lease = match lease {
             Ok(lease) => lease,
             Err(none) => {
                 let why = match none {
@@ -145,9 +156,7 @@ impl HttpClient {
         };
         let answered = tokio::select! {
             answered = self.answer(&request, &name, lease) => answered,
-            () = self.ongoing.ended() => {
-                Err(Failed::TooSlow("the server is being stopped (runner.stop_timeout)".to_owned()))
-            }
+            () = self.ongoing.ended() => Err(being_stopped()),
         };
         match answered {
             Ok(response) => response,
@@ -308,7 +317,8 @@ impl HttpClient {
             let fields = upgrade.accepted(answer.head.headers).map_err(broken)?;
             let (stream, early) = Box::pin(answer.connection.into_upgraded()).await;
             let (socket, relay) = WebSocketRelay::new(stream, &early, name.clone(), answer.lease);
-            self.ongoing.spawn(relay.run(self.ongoing.drained()));
+            let relay = relay.run(self.ongoing.drained());
+            self.ongoing.spawn(self.requests.track_future(relay));
             return Ok(Response {
                 status,
                 reason: None,
@@ -343,7 +353,7 @@ impl HttpClient {
                     name: name.clone(),
                 };
                 let drained = self.ongoing.drained();
-                self.ongoing.spawn(async move {
+                self.ongoing.spawn(self.requests.track_future(async move {
                     let is_whole = match is_endless {
                         true => tokio::select! {
                             is_whole = rest.pass_on(beginning, &sender) => is_whole,
@@ -354,7 +364,7 @@ impl HttpClient {
                     if is_whole {
                         sender.end();
                     }
-                });
+                }));
                 ResponseBody::Stream(blocks)
             }
             CollectedBody::Broken(error) => {
@@ -377,17 +387,15 @@ impl HttpClient {
         self.ongoing.drain(self.drain, returns);
     }
 
-    /// Waits until no request is left, and breaks off those that are left after the time `within`.
+    /// Waits until no request is left, and breaks off those that are left after the time `within`. One that waits for a server
+    /// is answered by a process that is about to begin.
     pub async fn stop(&self, within: Duration) {
         self.drain(false);
-        let all = async {
-            for server in self.servers.present() {
-                server.finished().await;
-            }
-        };
-        // Whatever comes of it, what is left ends.
-        let _ = timeout(within, all).await;
-        self.ongoing.end();
+        self.requests.close();
+        if timeout(within, self.requests.wait()).await.is_err() {
+            self.ongoing.end();
+            self.requests.wait().await;
+        }
         self.servers.close_kept();
     }
 
