@@ -55,7 +55,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 const CONNECT_SHARE: u32 = 3;
 
 /// The time that a request has where there is no limit.
-const FOREVER: Duration = Duration::from_hours(24 * 365 * 30);
+const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// How long a connection is kept, unless the server says how long it does.
 const KEEP: Duration = Duration::from_secs(30);
