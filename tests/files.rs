@@ -3,7 +3,7 @@
 mod support;
 
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, SystemTime};
 
@@ -48,6 +48,14 @@ fn serve(folder: &Folder, words: &[&str]) -> Server {
     folder
         .runner(["serve", "tcp://127.0.0.1:0", "files"].iter().chain(words))
         .start()
+}
+
+fn set_modified(folder: &Folder, name: &str, time: SystemTime) {
+    File::options()
+        .write(true)
+        .open(folder.path(name))
+        .and_then(|file| file.set_modified(time))
+        .expect("its owner");
 }
 
 fn ask(server: &Server, target: &str, fields: &[&str]) -> Reply {
@@ -194,16 +202,16 @@ fn the_name_of_a_folder_gets_its_slash() {
 #[test]
 fn what_a_client_has_is_not_sent_again() {
     let folder = site();
+    // Its next change is sure to show.
+    let hour = Duration::from_secs(3600);
+    set_modified(&folder, "public/big.bin", SystemTime::now() - hour);
     let server = serve(&folder, &["public"]);
     let whole = server.get("/big.bin");
     let tag = whole.header("etag").expect("a tag").to_owned();
     let date = whole.header("last-modified").expect("a date").to_owned();
     for (field, status) in [
         (format!("If-None-Match: {tag}"), 304),
-        (
-            format!("If-None-Match: \"x\", {}", tag.trim_start_matches("W/")),
-            304,
-        ),
+        (format!("If-None-Match: \"x\", W/{tag}"), 304),
         ("If-None-Match: \"x\"".to_owned(), 200),
         (format!("If-Modified-Since: {date}"), 304),
         (
@@ -214,7 +222,8 @@ fn what_a_client_has_is_not_sent_again() {
             "If-Unmodified-Since: Tue, 10 Oct 2000 13:55:36 GMT".to_owned(),
             412,
         ),
-        (format!("If-Match: {tag}"), 412),
+        (format!("If-Match: {tag}"), 200),
+        (format!("If-Match: W/{tag}"), 412),
         ("If-Match: *".to_owned(), 200),
     ] {
         let reply = ask(&server, "/big.bin", &[&field]);
@@ -228,12 +237,14 @@ fn what_a_client_has_is_not_sent_again() {
     }
     let big = big();
     let if_same = format!("If-Range: {date}");
+    let if_tag = format!("If-Range: {tag}");
     for (range, condition, bytes) in [
         ("bytes=0-0", "X: y", Some(0..1)),
         ("bytes=100000-299999", "X: y", Some(100_000..300_000)),
         ("bytes=399990-", "X: y", Some(399_990..400_000)),
         ("bytes=-10", "X: y", Some(399_990..400_000)),
         ("bytes=100-199", &if_same, Some(100..200)),
+        ("bytes=100-199", &if_tag, Some(100..200)),
         ("bytes=100-199", "If-Range: \"x\"", None),
         (
             "bytes=100-199",
@@ -277,6 +288,14 @@ fn what_a_client_has_is_not_sent_again() {
     folder.clone().file("public/big.bin", vec![b'x'; 400_000]);
     let changed = ask(&server, "/big.bin", &[&format!("If-None-Match: {tag}")]);
     assert!(changed.status == 200 && changed.body == vec![b'x'; 400_000]);
+    let rest = ask(&server, "/big.bin", &["Range: bytes=100-199", &if_tag]);
+    assert!(rest.status == 200 && rest.body == vec![b'x'; 400_000]);
+    // One that has just been changed has a weak tag. To be sure, it is changed later than now.
+    set_modified(&folder, "public/big.bin", SystemTime::now() + hour);
+    let rest = server.get("/big.bin");
+    let young = format!("If-Range: {}", rest.header("etag").expect("a tag"));
+    let rest = ask(&server, "/big.bin", &["Range: bytes=100-199", &young]);
+    assert_eq!((rest.status, rest.body.len()), (200, 400_000));
     assert_eq!(server.stop().status, 0);
 }
 
@@ -291,11 +310,7 @@ fn compressed_files_go_to_those_who_take_them() {
         .file("public/pic.png", "plain")
         .file("public/pic.png.gz", "gzip");
     let before = SystemTime::now() - Duration::from_secs(3600);
-    let old = File::options()
-        .write(true)
-        .open(folder.path("public/old.js.gz"))
-        .expect("a file");
-    old.set_modified(before).expect("its owner");
+    set_modified(&folder, "public/old.js.gz", before);
     let server = serve(&folder, &["public", "--precompressed"]);
     for (target, accept, coding, text) in [
         ("/app.js", "gzip, br, zstd", Some("br"), "br"),
@@ -453,5 +468,31 @@ fn a_file_that_shrinks_breaks_off() {
     file.set_len(1000).expect("a shorter one");
     assert!(connection.rest().len() < 64 << 20);
     assert_eq!(server.get("/style.css").ok(), "body {}\n");
+    assert_eq!(server.stop().status, 0);
+}
+
+/// A client gets one version of a file, or notices that it does not. What is added to the end of a file is none of what it gets.
+#[test]
+fn a_file_that_is_changed_in_place_breaks_off() {
+    const LENGTH: usize = 64 << 20;
+    let folder = site();
+    File::create(folder.path("public/huge"))
+        .and_then(|file| file.set_len(LENGTH as u64))
+        .expect("a file");
+    set_modified(&folder, "public/huge", SystemTime::UNIX_EPOCH);
+    let server = serve(&folder, &["public"]);
+    for (place, is_whole) in [(LENGTH as u64, true), (LENGTH as u64 - 4, false)] {
+        let mut connection = Connection::open(server.address());
+        connection.send(b"GET /huge HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        connection.until("\r\n\r\n");
+        let file = File::options().write(true).open(folder.path("public/huge"));
+        let file = file.expect("a file");
+        file.write_all_at(b"more", place).expect("its owner");
+        let got = connection.rest().len();
+        assert_eq!(got == LENGTH, is_whole, "{got} of {LENGTH}");
+        file.set_len(LENGTH as u64).expect("its owner");
+        set_modified(&folder, "public/huge", SystemTime::UNIX_EPOCH);
+    }
+    server.wait_for_log(|log| log.contains("to its end: it was changed while it was sent\n"));
     assert_eq!(server.stop().status, 0);
 }

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -40,6 +41,26 @@ struct SharedFile {
     file: File,
     /// What the log says that it is.
     subject: Option<Box<dyn FileSubject>>,
+    /// As it was when it was opened, if it is sent as that.
+    version: Option<FileState>,
+}
+
+/// What a change of a file changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileState {
+    /// In bytes.
+    pub length: u64,
+    /// When it was changed last.
+    pub modified: SystemTime,
+}
+
+impl FileState {
+    /// Whether a file that was so has been changed. One that has become longer counts as the same: programs add to the end of
+    /// a log, and what was there before stays.
+    fn is_changed(self, file: &File) -> io::Result<bool> {
+        let now = file.metadata()?;
+        Ok(now.modified()? != self.modified && now.len() <= self.length)
+    }
 }
 
 /// What a file is that is sent to a client: a line of the log says it (`the file for GET /a`).
@@ -85,20 +106,50 @@ impl BodyFile {
     }
 
     fn new(file: File, place: Storage) -> Self {
-        let subject = None;
+        let shared = SharedFile {
+            file,
+            subject: None,
+            version: None,
+        };
         Self {
-            file: Some(Arc::new(SharedFile { file, subject })),
+            file: Some(Arc::new(shared)),
             place,
         }
     }
 
-    /// A file that an application has opened, of which the log can say what it is.
+    /// A file that an application has opened, of which the log can say what it is. If it is sent as it was at a time, reading
+    /// fails once it is changed.
     #[must_use]
-    pub fn about(file: File, subject: impl FileSubject + 'static) -> Self {
-        let subject: Option<Box<dyn FileSubject>> = Some(Box::new(subject));
+    pub fn about(
+        file: File,
+        version: Option<FileState>,
+        subject: impl FileSubject + 'static,
+    ) -> Self {
+        let shared = SharedFile {
+            file,
+            subject: Some(Box::new(subject)),
+            version,
+        };
         Self {
-            file: Some(Arc::new(SharedFile { file, subject })),
+            file: Some(Arc::new(shared)),
             place: Storage::Theirs,
+        }
+    }
+
+    /// Looks whether it is still what it is sent as.
+    ///
+    /// # Errors
+    /// It was changed.
+    pub fn check_version(&self) -> io::Result<()> {
+        match self.file.as_deref() {
+            Some(SharedFile {
+                file,
+                version: Some(version),
+                ..
+            }) if version.is_changed(file)? => {
+                Err(io::Error::other("it was changed while it was sent"))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -178,7 +229,7 @@ impl BodyFile {
     /// a thread for each piece would cost more than the copy.
     ///
     /// # Errors
-    /// The file cannot be read, or is shorter, or the program ends.
+    /// The file cannot be read, is shorter, or was changed ([`BodyFile::about`]), or the program ends.
     pub fn read(
         &self,
         offset: u64,
@@ -190,10 +241,17 @@ impl BodyFile {
                 // At most 128 KiB, which every usize holds.
                 && let Some(piece) = read_cached(&file.file, offset, length.min(PIECE) as usize)
             {
+                // What was read before a change is whole.
+                this.check_version()?;
                 return Ok(piece.into());
             }
-            this.work(move |file| read_piece(file, offset, length))
-                .await
+            let version = this.clone();
+            this.work(move |file| {
+                let piece = read_piece(file, offset, length)?;
+                version.check_version()?;
+                Ok(piece)
+            })
+            .await
         }
     }
 

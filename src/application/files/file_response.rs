@@ -11,7 +11,7 @@ use crate::application::files::byte_range::Portion;
 use crate::application::files::file_type;
 use crate::application::files::open_file::OpenFile;
 use crate::application::files::validators::{Precondition, Validators};
-use crate::interface::body_file::{BodyFile, FileSubject, read_cached};
+use crate::interface::body_file::{BodyFile, FileState, FileSubject, read_cached};
 use crate::interface::{Request, RequestIds, Response, ResponseBody};
 use crate::log::LogSubject;
 use crate::protocol::content_coding::ContentCoding;
@@ -100,6 +100,10 @@ pub(in crate::application) fn of(
         None => ResponseBody::File {
             file: BodyFile::about(
                 open.file,
+                Some(FileState {
+                    length: open.length,
+                    modified: open.modified,
+                }),
                 SentFile {
                     method: request.method.clone(),
                     target: request.target.clone(),

@@ -136,6 +136,8 @@ impl QueuedPart {
             log_unreadable(&self.part.file, &error);
             return Poll::Ready(Err(error));
         }
+        let version = self.part.file.check_version();
+        version.inspect_err(|error| log_unreadable(&self.part.file, error))?;
         self.part.offset += sent as u64;
         self.part.length -= sent as u64;
         self.cached -= sent as u64;

@@ -57,7 +57,7 @@ pub(crate) fn of_file(
         head.headers.insert(header::CONTENT_LENGTH, value);
     }
     let body = ResponseBody::File {
-        file: BodyFile::about(file, SentByApplication(pending.about.clone())),
+        file: BodyFile::about(file, None, SentByApplication(pending.about.clone())),
         offset,
         length,
     };
