@@ -7,11 +7,14 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rustix::process::Signal;
 use serde_json::{Value as Json, json};
-use support::http::{Connection, Waits};
+use support::http::{Connection, Waits, get};
+use support::scripted::{Scripted, wait_for};
 use support::{Address, Folder, Server, free_port};
 
 /// A server with a control socket.
@@ -433,4 +436,56 @@ fn a_socket_for_fastcgi_is_not_said_to_be_one_for_browsers() {
     }
     assert_eq!(status(&server)["sockets"], json!([url]));
     assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn the_status_has_a_row_for_each_server() {
+    let (held, port) = (Arc::new(AtomicUsize::new(0)), free_port());
+    let counted = Arc::clone(&held);
+    let server = Scripted::start(move |_, mut client| {
+        while client.head().is_some() {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let urls = [format!("http://127.0.0.1:{port}"), server.url()];
+    let words = [
+        "-c",
+        "settings.ini",
+        "serve",
+        "tcp://127.0.0.1:0",
+        "upstream",
+    ];
+    let words = words.into_iter().chain(urls.iter().map(String::as_str));
+    let settings = "runner.status.url = 'unix:control'\nrunner.status.http = 'unix:pages'\n";
+    let folder = Folder::new().file("settings.ini", settings);
+    let runner = folder.runner(words).start();
+    let mut waiting = Connection::open(runner.address());
+    waiting.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    wait_for(&held, 1);
+    let status = |format| {
+        let words = ["-c", "settings.ini", "status", "--format", format];
+        folder.runner(words).run().success().to_owned()
+    };
+    let found: Json = serde_json::from_str(&status("json")).expect("JSON");
+    let [first, second] = &found["servers"].as_array().expect("a list")[..] else {
+        panic!("{found}");
+    };
+    assert_eq!(first["failures"], 1, "{found}");
+    assert!(first["failing_for"].is_number(), "{found}");
+    assert_eq!(
+        (&second["in_flight"], &second["requests"]),
+        (&1.into(), &1.into()),
+        "{found}"
+    );
+    assert_eq!(second["failing_for"], Json::Null);
+    let shown = status("text");
+    assert!(
+        shown.contains("SERVER") && shown.contains("down for"),
+        "{shown}"
+    );
+    let metrics = get(&Address::Unix(folder.path("pages")), "/metrics").text();
+    let line = format!("runner_upstream_server_up{{server=\"127.0.0.1:{port}\"}} 0.0");
+    assert!(metrics.contains(&line), "{metrics}");
+    drop(waiting);
+    assert_eq!(runner.stop().status, 0);
 }

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use support::http::{Connection, get};
-use support::{Address, DEADLINE, Folder, Server, python};
+use support::{Address, DEADLINE, Folder, Server, Waits, python};
 
 const FILE: &str = "\
 app = commands.Alias(command=['serve', 'WSGI', 'import:app.application'])
@@ -302,6 +302,38 @@ fn a_client_with_too_many_connections_is_sent_nothing_in_clear_text() {
     assert_eq!(second.rest(), b"");
     ask(&mut first);
     assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn connections_that_are_turned_away_are_counted() {
+    let server = serving(&format!(
+        "{FILE}[runner.http]\nmax_per_address = 1\n[runner.status]\nurl = 'unix:control'\n"
+    ));
+    let mut odd = Connection::open(server.address());
+    odd.send(b"\0\0\0\0\0\0");
+    odd.rest();
+    let connections = || {
+        let asked = ["status", "--format", "json", "app.ini"];
+        let status = server.folder().runner(asked).run();
+        let status: serde_json::Value = serde_json::from_str(status.success()).expect("JSON");
+        status["connections"].clone()
+    };
+    Waits::until(
+        || connections()["open"] == 0,
+        || format!("it is open: {}", connections()),
+    );
+    let mut first = client(&server, "cert.pem");
+    ask(&mut first);
+    for _ in 0..2 {
+        assert_eq!(Connection::open(server.address()).rest(), b"");
+    }
+    let expected = serde_json::json!({"max_per_address": 2, "max_connections": 0, "handshake": 1});
+    assert_eq!(connections()["turned_away"], expected);
+    let shown = server.folder().runner(["status", "app.ini"]).run();
+    let line =
+        "\nconnections turned away: 2 × runner.http.max_per_address, 1 × no agreement on TLS\n";
+    assert!(shown.success().contains(line), "{}", shown.stdout);
+    server.stop();
 }
 
 /// Clients that begin a handshake and say nothing more take no room from the others.

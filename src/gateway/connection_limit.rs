@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,10 +12,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::gateway::connection_limit::client_network::network;
+use crate::gateway::connection_limit::turned_away_counts::TurnedAwayCounts;
 use crate::interface::master_status::ConnectionCounts;
 use crate::memory_release::Occupancy;
 
+mod client_network;
 pub mod stream_permit;
+mod turned_away_counts;
 
 /// The shortest time that a client is waited for before its connection is closed for a new one: a client that is at work
 /// sends its next request sooner. Shorter in a flood, see [`Registry::grace`].
@@ -48,6 +52,7 @@ struct LimitState {
     /// The beginning of time as [`OpenConnection::since`] counts it.
     began: Instant,
     registry: Mutex<Registry>,
+    turned_away: TurnedAwayCounts,
     /// Counts the open connections, for the memory that each of them takes.
     connections: Occupancy,
     /// A connection has ended, or the limit has changed.
@@ -69,6 +74,8 @@ struct Registry {
     asked: Option<(Arc<OpenConnection>, u64)>,
     /// The number of connections that were asked in a row, each within [`GRACE`] of the one before.
     row: usize,
+    /// The number of connections that were asked.
+    displaced: u64,
     logged: Option<u64>,
 }
 
@@ -111,6 +118,7 @@ impl Default for ConnectionLimit {
             per_network: AtomicUsize::new(usize::MAX),
             began: Instant::now(),
             registry: Mutex::default(),
+            turned_away: TurnedAwayCounts::default(),
             connections: Occupancy::default(),
             changed: Notify::new(),
         }))
@@ -153,6 +161,7 @@ impl ConnectionLimit {
             open: registry.all.len(),
             idle: registry.all.values().filter(|it| it.waits()).count(),
             most: self.get(),
+            turned_away: self.0.turned_away.shown(registry.displaced),
         }
     }
 
@@ -205,10 +214,12 @@ impl ConnectionLimit {
         let network = network(address);
         let limit = self.0.per_network.load(Ordering::Relaxed);
         let count = registry.networks.get(&network).copied().unwrap_or_default();
-        (count < limit).then(|| {
-            registry.networks.insert(network, count + 1);
-            network
-        })
+        if count >= limit {
+            self.0.turned_away.refused();
+            return None;
+        }
+        registry.networks.insert(network, count + 1);
+        Some(network)
     }
 
     fn enter(&self, registry: &mut Registry) -> Permit {
@@ -240,15 +251,6 @@ impl ConnectionLimit {
         if let Some((_, connection)) = registry.longest_waiting(now) {
             connection.ask();
         }
-    }
-}
-
-/// What counts as one client: an address, or of IPv6 the 64 bits that a site or a host is given (RFC 6177 §2), in which it
-/// chooses its addresses as it likes.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 
@@ -342,6 +344,7 @@ impl Registry {
             connection.ask();
             self.asked = Some((connection, now));
             self.row += 1;
+            self.displaced += 1;
             let closed =
                 "and the one that was idle for the longest time is closed for each new one";
             self.log(limit, now, closed);
@@ -396,6 +399,11 @@ impl Permit {
         let joined = self.limit.join(&mut self.limit.registry(), address);
         // Each connection has one client.
         joined.is_some_and(|network| self.connection.network.set(network).is_ok())
+    }
+
+    /// Counts the connection as one whose client did not come to an agreement on TLS.
+    pub fn note_failed_handshake(&self) {
+        self.limit.0.turned_away.disagreed();
     }
 
     /// From now on the client is waited for.

@@ -33,6 +33,9 @@ pub struct Status {
     pub connections: ConnectionCounts,
     /// The workers of the application, oldest first.
     pub workers: Vec<WorkerStatus>,
+    /// The servers that applications pass requests on to, but for those that runner starts: these are workers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerStatus>,
     /// The applications, if there are several; `queue`, `totals` and `back_off` are then of all together.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub applications: Vec<ApplicationStatus>,
@@ -97,6 +100,7 @@ impl Status {
         self.applications.append(&mut other.applications);
         self.add_history(&other);
         self.workers.append(&mut other.workers);
+        self.servers.append(&mut other.servers);
         self.queue.length += other.queue.length;
         let oldest = [self.queue.oldest, other.queue.oldest];
         self.queue.oldest = oldest.into_iter().flatten().reduce(f64::max);
@@ -114,6 +118,9 @@ impl Status {
         let label = || Some(name.to_owned());
         for worker in &mut self.workers {
             worker.application = label();
+        }
+        for server in &mut self.servers {
+            server.application = label();
         }
         for failure in &mut self.failures {
             failure.application = label();
@@ -200,6 +207,37 @@ pub struct ConnectionCounts {
     pub idle: usize,
     /// The limit of open connections.
     pub most: usize,
+    /// Those that ended before their time, since the master was started.
+    pub turned_away: TurnedAway,
+}
+
+/// Connections that the master has ended, or not taken, before they had a request to answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TurnedAway {
+    /// Refused, since their client has too many (`runner.http.max_per_address`).
+    pub max_per_address: u64,
+    /// Closed while they were idle, to make room for new ones (`runner.http.max_connections`).
+    pub max_connections: u64,
+    /// Ended, since their client did not come to an agreement on TLS.
+    pub handshake: u64,
+}
+
+impl TurnedAway {
+    /// The reasons, and how many there were for each; `None` if there were none.
+    #[must_use]
+    pub fn by_reason(&self) -> Option<String> {
+        let reasons = [
+            (self.max_per_address, "runner.http.max_per_address"),
+            (self.max_connections, "runner.http.max_connections"),
+            (self.handshake, "no agreement on TLS"),
+        ];
+        let counts = reasons.into_iter().filter(|(count, _)| *count > 0);
+        let shown: Vec<_> = counts
+            .map(|(count, reason)| format!("{count} × {reason}"))
+            .collect();
+        (!shown.is_empty()).then(|| shown.join(", "))
+    }
 }
 
 /// A process that answers requests.
@@ -229,6 +267,25 @@ pub struct WorkerStatus {
     pub rss: Option<u64>,
     /// The request that each of its threads works on; ASGI: the one that it has worked on longest.
     pub current: Vec<Option<CurrentRequest>>,
+}
+
+/// A server that an application passes requests on to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServerStatus {
+    /// The name of the application, if there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// Where it listens.
+    pub address: String,
+    /// How many requests it has.
+    pub in_flight: usize,
+    /// How many it has had, over this version of the application.
+    pub requests: u64,
+    /// How many times in a row it could not be reached, or left requests without an answer.
+    pub failures: u32,
+    /// For how long it has been so; `None` if it is well.
+    pub failing_for: Option<f64>,
 }
 
 /// What a worker does.

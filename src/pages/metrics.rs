@@ -11,7 +11,9 @@ use prometheus_client::registry::Registry;
 
 use super::process_usage::ProcessUsage;
 use super::snapshot::Snapshot;
-use crate::interface::master_status::{QueueStatus, Totals, WorkerState, WorkerStatus};
+use crate::interface::master_status::{
+    QueueStatus, ServerStatus, Totals, WorkerState, WorkerStatus,
+};
 use crate::interface::measurements::{Distribution, SizeDistribution};
 
 /// The media type of what [`encode`] makes: version 0.0.4 of the text format, which every Prometheus reads.
@@ -46,6 +48,7 @@ pub const APPLICATION: &str = "application";
 /// What is counted of one application.
 struct OneApplication<'a> {
     workers: Vec<&'a WorkerStatus>,
+    servers: Vec<&'a ServerStatus>,
     queue: &'a QueueStatus,
     totals: &'a Totals,
 }
@@ -101,6 +104,7 @@ fn each(observed: &Observed, of: impl Fn(&OneApplication<'_>) -> Samples) -> Sam
     if status.applications.is_empty() {
         return of(&OneApplication {
             workers: status.workers.iter().collect(),
+            servers: status.servers.iter().collect(),
             queue: &status.queue,
             totals: &status.totals,
         });
@@ -109,14 +113,29 @@ fn each(observed: &Observed, of: impl Fn(&OneApplication<'_>) -> Samples) -> Sam
         let name = &application.name;
         let workers = status.workers.iter();
         let is_its = |worker: &&WorkerStatus| worker.application.as_ref() == Some(name);
+        let servers = status.servers.iter();
+        let servers = servers.filter(|server| server.application.as_ref() == Some(name));
         let samples = of(&OneApplication {
             workers: workers.filter(is_its).collect(),
+            servers: servers.collect(),
             queue: &application.queue,
             totals: &application.totals,
         });
         (name.clone(), samples)
     });
     Samples::Applications(samples.collect())
+}
+
+/// A value for each server that requests are passed on to.
+fn of_servers(observed: &Observed, of: impl Fn(&ServerStatus) -> f64) -> Samples {
+    each(observed, |it| {
+        let servers = it.servers.iter();
+        Samples::Several(
+            servers
+                .map(|one| (vec![one.address.clone()], of(one)))
+                .collect(),
+        )
+    })
 }
 
 fn sum(observed: &Observed, of: impl Fn(&WorkerStatus) -> u64) -> Samples {
@@ -182,9 +201,25 @@ metrics! {
     "runner_http_connections_max" Gauge []
         "Connections that may be open at a time"
         |it| one(it.snapshot.status.connections.most as u64);
+    "runner_http_connections_turned_away_total" Counter ["reason"]
+        "Connections that ended before they had a request to answer: their client had too many (max_per_address), or they were idle and made room for new ones (max_connections), or their client did not come to an agreement on TLS (handshake)"
+        |it| {
+            let counts = &it.snapshot.status.connections.turned_away;
+            by([
+                ("max_per_address", counts.max_per_address),
+                ("max_connections", counts.max_connections),
+                ("handshake", counts.handshake),
+            ])
+        };
     "runner_websocket_connections" Gauge []
         "Open WebSockets"
         |it| sum(it, |worker| worker.web_sockets as u64);
+    "runner_upstream_server_up" Gauge ["server"]
+        "1 for a server that requests are passed on to, 0 while it cannot be reached or leaves requests without an answer"
+        |it| of_servers(it, |server| f64::from(u8::from(server.failing_for.is_none())));
+    "runner_upstream_server_requests" Gauge ["server"]
+        "Requests that a server has which they are passed on to"
+        |it| of_servers(it, |server| server.in_flight as f64);
     "runner_queue_requests" Gauge []
         "Requests that wait for a worker"
         |it| each(it, |its| one(its.queue.length as u64));

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use crate::interface::amounts::{by_status, short, significant, size, time};
 use crate::interface::master_status::{
-    ApplicationStatus, CertificateStatus, ProgramStatus, Status, Totals, WorkerState, WorkerStatus,
+    ApplicationStatus, CertificateStatus, ProgramStatus, ServerStatus, Status, Totals, WorkerState,
+    WorkerStatus,
 };
 
 /// A request that has taken this many seconds is pointed out.
@@ -36,6 +37,7 @@ pub(super) struct StatusView {
     workers: Vec<WorkerCard>,
     /// The applications, if there are several.
     applications: Vec<ApplicationLine>,
+    servers: Vec<ProgramLine>,
     programs: Vec<ProgramLine>,
     totals: Vec<String>,
     failures: Vec<FailureLine>,
@@ -120,6 +122,7 @@ pub(super) fn view(status: &Status, now: f64) -> StatusView {
         loops: status.workers.iter().any(|worker| worker.lag.is_some()),
         workers: status.workers.iter().map(worker).collect(),
         applications: status.applications.iter().map(application).collect(),
+        servers: status.servers.iter().map(server).collect(),
         programs: status.programs.iter().map(program).collect(),
         totals: totals(status, now),
         failures: status
@@ -185,6 +188,11 @@ fn troubles(status: &Status, now: f64) -> Vec<String> {
     troubles.extend(programs.filter_map(|program| {
         let why = program.down.as_ref()?;
         Some(format!("`{}` is down: {why}", program.command))
+    }));
+    let servers = status.servers.iter();
+    troubles.extend(servers.filter_map(|server| {
+        let down = time(server.failing_for?);
+        Some(format!("`{}` has been down for {down}.", server.address))
     }));
     if status.queue.length > 0 {
         let wait = status.queue.oldest.map_or(String::new(), |oldest| {
@@ -291,6 +299,24 @@ fn worker(worker: &WorkerStatus) -> WorkerCard {
     }
 }
 
+/// A server that requests are passed on to.
+fn server(server: &ServerStatus) -> ProgramLine {
+    let (level, state) = match server.failing_for {
+        Some(down) => (Wellness::Bad, format!("down for {}", time(down))),
+        None => (Wellness::Ok, "up".to_owned()),
+    };
+    let application = server.application.iter();
+    let application: String = application.map(|name| format!("{name}: ")).collect();
+    ProgramLine {
+        level,
+        command: format!("{application}{}", server.address),
+        state: format!(
+            "{state}, {} in flight, {} requests",
+            server.in_flight, server.requests
+        ),
+    }
+}
+
 fn application(application: &ApplicationStatus) -> ApplicationLine {
     let ApplicationStatus {
         name,
@@ -384,6 +410,9 @@ fn totals(status: &Status, now: f64) -> Vec<String> {
         totals.push(format!(
             "Refused before the application saw them: {refused}"
         ));
+    }
+    if let Some(turned_away) = status.connections.turned_away.by_reason() {
+        totals.push(format!("Connections turned away: {turned_away}"));
     }
     let reloads = &status.reloads;
     if let Some(last) = &reloads.last {

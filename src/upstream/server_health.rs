@@ -109,6 +109,13 @@ impl ServerHealth {
         }
     }
 
+    /// How many times in a row it has failed.
+    pub(super) fn failures(&self) -> u32 {
+        match self {
+            Self::Up { failures, .. } | Self::Resting { failures, .. } => *failures,
+        }
+    }
+
     /// Since when it has not been reached.
     pub(super) fn failing_since(&self) -> Option<Instant> {
         match self {

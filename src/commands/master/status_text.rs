@@ -6,7 +6,7 @@ use crate::commands::text_table::aligned;
 use crate::interface::amounts::{by_status, short, significant, size, time};
 use crate::interface::master_status::{
     ApplicationStatus, BackOff, CertificateStatus, ConnectionCounts, CurrentRequest, LastMinute,
-    ProgramStatus, RecentFailure, Status, Totals, WorkerState, WorkerStatus,
+    ProgramStatus, RecentFailure, ServerStatus, Status, Totals, WorkerState, WorkerStatus,
 };
 
 /// The most failures that are shown.
@@ -56,7 +56,12 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     let certificates = status.certificates.iter();
     lines.extend(certificates.map(|certificate| validity(certificate, now)));
     lines.extend([String::new(), crowd(status)]);
-    let ConnectionCounts { open, idle, most } = status.connections;
+    let ConnectionCounts {
+        open,
+        idle,
+        most,
+        turned_away,
+    } = status.connections;
     if most > 0 {
         let open = counted(open as u64, "connection", "connections");
         lines.push(format!("{open} of at most {most}, {idle} idle"));
@@ -80,6 +85,7 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     };
     if is_one {
         section("", table(&status.workers));
+        section("", servers(&status.servers));
     }
     for application in &status.applications {
         section(
@@ -95,9 +101,16 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     let refused = (!status.refused.is_empty()).then(|| by_status(&status.refused));
     let refused =
         refused.map(|counts| format!("refused before the application saw them: {counts}"));
+    let turned_away = turned_away.by_reason();
+    let turned_away = turned_away.map(|counts| format!("connections turned away: {counts}"));
     section(
         "",
-        traffic.into_iter().chain(totals).chain(refused).collect(),
+        traffic
+            .into_iter()
+            .chain(totals)
+            .chain(refused)
+            .chain(turned_away)
+            .collect(),
     );
     let failures = status.failures.iter().rev().take(FAILURES);
     section(
@@ -124,7 +137,10 @@ fn delayed(back_off: &BackOff, now: f64) -> String {
 /// One of several applications: its workers, its queue and its totals.
 fn one_of_several(application: &ApplicationStatus, status: &Status, now: f64) -> Vec<String> {
     let is_its = |worker: &&WorkerStatus| worker.application.as_ref() == Some(&application.name);
+    let its = status.servers.iter();
+    let its = its.filter(|server| server.application.as_ref() == Some(&application.name));
     let own = Status {
+        servers: its.cloned().collect(),
         workers: status.workers.iter().filter(is_its).cloned().collect(),
         queue: application.queue.clone(),
         ..Status::default()
@@ -133,6 +149,7 @@ fn one_of_several(application: &ApplicationStatus, status: &Status, now: f64) ->
     let back_off = application.back_off.iter();
     lines.extend(back_off.map(|one| delayed(one, now)));
     lines.extend(table(&own.workers));
+    lines.extend(servers(&own.servers));
     lines.push(totals(&application.totals));
     lines
 }
@@ -269,6 +286,30 @@ fn table(workers: &[WorkerStatus]) -> Vec<String> {
             aligned(&rows, without_loops(right))
         }
     }
+}
+
+/// One line for each server that requests are passed on to.
+fn servers(servers: &[ServerStatus]) -> Vec<String> {
+    if servers.is_empty() {
+        return Vec::new();
+    }
+    let heading = ["SERVER", "STATE", "IN FLIGHT", "REQUESTS", "FAILURES"].map(str::to_owned);
+    let row = |server: &ServerStatus| {
+        let state = server
+            .failing_for
+            .map(|since| format!("down for {}", time(since)));
+        [
+            plain(&server.address),
+            state.unwrap_or_else(|| "up".to_owned()),
+            server.in_flight.to_string(),
+            server.requests.to_string(),
+            server.failures.to_string(),
+        ]
+    };
+    let rows: Vec<_> = std::iter::once(heading)
+        .chain(servers.iter().map(row))
+        .collect();
+    aligned(&rows, [false, false, true, true, true])
 }
 
 /// Whether a worker has many requests at a time: it has an event loop, or is a program, of which single requests are not known.

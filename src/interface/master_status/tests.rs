@@ -14,7 +14,8 @@ const SENT: &str = r#"{
   "started": 1767225600.5,
   "sockets": ["http://localhost:8000/"],
   "certificates": [{"names": ["localhost"], "expires": 1769225600.0}],
-  "connections": {"open": 3, "idle": 1, "most": 1000},
+  "connections": {"open": 3, "idle": 1, "most": 1000,
+    "turned_away": {"max_per_address": 2, "max_connections": 3, "handshake": 4}},
   "workers": [
     {"id": 7, "pid": 4712, "state": "busy", "age": 60.0, "requests": 9,
       "in_flight": 2, "web_sockets": 1, "lag": 0.25, "rss": 1048576,

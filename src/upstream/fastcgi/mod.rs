@@ -370,6 +370,7 @@ impl FastCgiServers {
     #[must_use]
     pub fn status(&self) -> Status {
         let mut status = Status {
+            servers: self.servers.status(),
             delivering: self.depot.delivering(),
             ..Status::default()
         };

@@ -407,6 +407,7 @@ impl HttpClient {
                 length: self.servers.waiting(),
                 oldest: None,
             },
+            servers: self.servers.status(),
             delivering: self.depot.delivering() + self.ongoing.count(),
             ..Status::default()
         };

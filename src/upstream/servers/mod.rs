@@ -17,6 +17,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::interface::master_status::{ServerStatus, seconds};
 use crate::upstream::kept_connections::KeptConnections;
 use crate::upstream::server_address::ServerAddress;
 use crate::upstream::server_health::ServerHealth;
@@ -243,6 +244,28 @@ impl<C: Send + 'static> Servers<C> {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)
+    }
+
+    /// What the status shows of servers that runner has not started.
+    #[must_use]
+    pub fn status(&self) -> Vec<ServerStatus> {
+        let present = match self.come_and_go {
+            true => Vec::new(),
+            false => self.present(),
+        };
+        let status = |server: &Arc<UpstreamServer<C>>| {
+            let state = lock(&server.state);
+            let failing_since = state.health.failing_since();
+            ServerStatus {
+                application: None,
+                address: server.address.to_string(),
+                in_flight: state.outstanding,
+                requests: state.requests,
+                failures: state.health.failures(),
+                failing_for: failing_since.map(|since| seconds(since.elapsed())),
+            }
+        };
+        present.iter().map(status).collect()
     }
 
     /// How many requests each server has at a time at most.

@@ -1,7 +1,7 @@
 //! The text of a status, whole or by its lines.
 
 use super::*;
-use crate::interface::master_status::QueueStatus;
+use crate::interface::master_status::{QueueStatus, TurnedAway};
 
 fn worker(pid: i32, state: WorkerState, current: Vec<Option<CurrentRequest>>) -> WorkerStatus {
     WorkerStatus {
@@ -62,6 +62,11 @@ fn a_busy_server() {
             open: 17,
             idle: 3,
             most: 10_000,
+            turned_away: TurnedAway {
+                max_per_address: 2,
+                handshake: 1,
+                ..TurnedAway::default()
+            },
         },
         queue: QueueStatus {
             length: 12,
@@ -108,6 +113,7 @@ runner 1.2, process 4711, serving for 1 d 02 h
 last minute: 412 requests/s, p50 0.85 ms, p99 12 ms
 24690 requests so far, 1 answered 502; 1 worker died; 3 workers recycled
 refused before the application saw them: 3 × 414, 1 × 400, 1 × 408
+connections turned away: 2 × runner.http.max_per_address, 1 × no agreement on TLS
 
 last failures
  2 m 00 s ago  worker 4700 was killed by SIGKILL

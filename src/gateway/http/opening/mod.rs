@@ -113,6 +113,7 @@ async fn negotiate(
                 ErrorKind::ConnectionAborted,
             ];
             if !has_left.contains(&error.kind()) {
+                permit.note_failed_handshake();
                 let client = match peer {
                     Peer::Tcp(address) => address.ip().to_string(),
                     Peer::Unix => "a local process".to_owned(),
