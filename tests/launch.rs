@@ -4,6 +4,7 @@
 mod support;
 
 use rustix::process::Signal;
+use support::http::request;
 use support::{Folder, Server, Waits, project, python};
 
 /// A browser that takes a screenshot. It tells its arguments, and when it is done.
@@ -187,4 +188,45 @@ fn page(text: &str) -> String {
 fn save(folder: &Folder, text: &str) {
     std::fs::write(folder.path("new"), text).expect("a file");
     std::fs::rename(folder.path("new"), folder.path("app.py")).expect("the same folder");
+}
+
+/// The values of secrets are hidden wherever they stand: in the message of an exception, in its traceback, in lines of source.
+#[test]
+fn a_page_with_an_exception_hides_the_values_of_secrets() {
+    let app = "\
+import os
+API_KEY = 'constant-secret'
+def connect(password):
+    names = 'DB_PASSWORD', 'DATABASE_URL'
+    raise OSError('no access with %s, %s, %s, %s' % (password, API_KEY, *map(os.environ.get, names)))
+
+def application(environ, start_response):
+    connect('local-' + 'secret-1')
+";
+    let server = Folder::new()
+        .file("app.py", app)
+        .runner(["launch", "WSGI", "import:app.application"])
+        .env("DB_PASSWORD", "<correct horse>")
+        .env("DATABASE_URL", "postgres://me:in-a-url@host/db")
+        .start();
+    for accept in ["text/html", "text/plain"] {
+        let field = format!("Accept: {accept}");
+        let page = request(server.address(), "GET", "/", &[&field], b"");
+        assert_eq!(page.status, 500);
+        let text = page.text();
+        let message =
+            "OSError: no access with (hidden), (hidden), (hidden), postgres://me:(hidden)@host/db";
+        assert!(text.contains(message), "{text}");
+        for secret in [
+            "constant-secret",
+            "local-secret-1",
+            "correct horse",
+            "in-a-url",
+        ] {
+            assert!(!text.contains(secret), "{secret}: {text}");
+        }
+        // The folder is no secret.
+        assert!(text.contains("/app.py"), "{text}");
+    }
+    assert_eq!(server.stop().status, 0);
 }

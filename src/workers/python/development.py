@@ -32,6 +32,10 @@ SECRET_ENDS = (
     " secretkey signingkey token userpass"
 ).split()
 HARMLESS = {("public", "key"), ("primary", "key"), ("foreign", "key"), ("sort", "key"), ("pass", "through")}
+# Words that make the value of a local variable a secret: others, such as `key`, name what is no secret as often.
+SECRET_LOCALS = {"passphrase", "passwd", "password", "secret"}
+SHORTEST = 6  # characters of a value that is hidden wherever it stands: shorter ones are parts of ordinary words
+IN_URL = re.compile(r"(://[^\s/:@]*:)[^\s/@]+(?=@)")
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+")
 PYTHON = os.path.dirname(os.__file__)
 INSTALLED = ("site-packages", "dist-packages")
@@ -134,17 +138,19 @@ def head(kind, body):
 
 def shown(error, method, target, fields, accept):
     """The media type and the body that show an exception: HTML if the client accepts it."""
+    conceal = Concealer(error, fields, target)
     target = without_secrets(target)
-    text = traceback_of(error)
+    text = conceal(traceback_of(error))
     if len(text) > LONGEST_TEXT:
         text = text[: LONGEST_TEXT // 2] + "\n[...]\n" + text[-LONGEST_TEXT // 2 :]
     if "text/html" not in accept.lower():
         plain = "500 Internal Server Error: exception while answering %s %s\n\n%s" % (method, target, text)
         return "text/plain", encoded(plain.translate(CONTROLS))
-    request = section("Request", rows([("Method", method), ("Target", target), *map(hidden, fields)]))
+    fields = [(name, conceal(value)) for name, value in map(hidden, fields)]
+    request = section("Request", rows([("Method", method), ("Target", target), *fields]))
     whole = section("Traceback", "<pre>%s</pre>" % escaped(text))
-    title = title_of(error)
-    parts = [frames_of(link, link is not error) for link in chain_of(error)]
+    title = conceal(title_of(error))
+    parts = [frames_of(link, link is not error, conceal) for link in chain_of(error)]
     body = encoded(page(title, method, target, "".join(parts) + request + whole))
     if len(body) > LARGEST_PAGE:
         body = encoded(page(title[:LONGEST_LINE], method, target[:LONGEST_LINE], whole))
@@ -181,6 +187,35 @@ def is_secret(name):
     return False
 
 
+class Concealer:
+    """Hides the values of secrets in texts: of variables of the environment, of the request, and of the code that has failed."""
+
+    def __init__(self, error, fields, target):
+        named = fields + [part.partition("=")[::2] for part in re.split("[&;]", target.partition("?")[2])]
+        # The names of what a desktop tells of its session, and of the current folder.
+        named += [(name.replace("SESSION", ""), value) for name, value in os.environ.items() if name != "PWD"]
+        values = {value for name, value in named if is_secret(unquote_plus(name))}
+        values |= {unquote_plus(value) for value in values}
+        for link in chain_of(error):
+            for frame, _ in traceback.walk_tb(link.__traceback__):
+                values |= {value for name, value in frame.f_globals.items() if is_secret_constant(name, value)}
+                values |= {value for name, value in frame.f_locals.items() if is_secret_local(name, value)}
+        found = sorted((value for value in values if len(value) >= SHORTEST), key=len, reverse=True)
+        self.values = re.compile("|".join(map(re.escape, found))) if found else None
+
+    def __call__(self, text):
+        text = IN_URL.sub(r"\1(hidden)", text)
+        return self.values.sub("(hidden)", text) if self.values else text
+
+
+def is_secret_constant(name, value):
+    return type(value) is str and name.isupper() and is_secret(name)
+
+
+def is_secret_local(name, value):
+    return type(value) is str and not SECRET_LOCALS.isdisjoint(word.lower() for word in WORDS.findall(name))
+
+
 def hidden(field):
     """A header field without a value that is a secret."""
     name, value = field
@@ -205,34 +240,36 @@ def title_of(error):
     return "%s: %s" % (type(error).__name__, said) if said else type(error).__name__
 
 
-def frames_of(error, has_led_to_another):
+def frames_of(error, has_led_to_another, conceal):
     """The frames of an exception from the application's first one on, each with lines of its source."""
     frames = list(traceback.walk_tb(error.__traceback__))
     while frames and frames[0][0].f_code.co_filename.startswith(OURS):
         del frames[0]
     half = MOST_FRAMES // 2
     left_out = len(frames) - MOST_FRAMES
-    parts = [frame_of(*frame) for frame in (frames if left_out <= 0 else frames[:half])]
+    parts = [frame_of(*frame, conceal) for frame in (frames if left_out <= 0 else frames[:half])]
     if left_out > 0:
         parts.append("<p>%d frames are not shown.</p>\n" % left_out)
-        parts += [frame_of(*frame) for frame in frames[-half:]]
+        parts += [frame_of(*frame, conceal) for frame in frames[-half:]]
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
-        parts.append(place(error.filename, error.lineno, ""))
-    heading = "Most recent call last" if not has_led_to_another else escaped(title_of(error)) + ", which led to:"
+        parts.append(place(error.filename, error.lineno, "", conceal))
+    title = escaped(conceal(title_of(error)))
+    heading = "Most recent call last" if not has_led_to_another else title + ", which led to:"
     return section(heading, "".join(parts))
 
 
-def frame_of(frame, line):
-    return place(frame.f_code.co_filename, line, " in <b>%s</b>" % escaped(frame.f_code.co_name), frame.f_globals)
+def frame_of(frame, line, conceal):
+    where = " in <b>%s</b>" % escaped(frame.f_code.co_name)
+    return place(frame.f_code.co_filename, line, where, conceal, frame.f_globals)
 
 
-def place(file, line, where, module_globals=None):
+def place(file, line, where, conceal, module_globals=None):
     """A place in a file, with the lines around it."""
     lines = linecache.getlines(file, module_globals)
     first = max(1, line - AROUND)
     shown_lines = []
     for number, text in enumerate(lines[first - 1 : line + AROUND], first):
-        text = "%5d  %s" % (number, escaped(text.rstrip("\r\n")[:LONGEST_LINE]))
+        text = "%5d  %s" % (number, escaped(conceal(text.rstrip("\r\n"))[:LONGEST_LINE]))
         shown_lines.append("<b>%s</b>" % text if number == line else text)
     kind = " own" if is_own(file) else ""
     source = "<pre>%s</pre>\n" % "\n".join(shown_lines) if shown_lines else ""
