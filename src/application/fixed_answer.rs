@@ -59,6 +59,12 @@ impl FixedAnswer {
                 response.headers.insert(header::LOCATION, location);
                 response
             }
+            Self::Respond { status, .. } if !may_have_text(*status) => Response {
+                status: *status,
+                reason: None,
+                headers: HeaderMap::new(),
+                body: ResponseBody::Bytes(Bytes::new()),
+            },
             Self::Respond { status, text } if text.is_empty() => Response::plain(*status),
             Self::Respond { status, text } => {
                 let text = Bytes::from(format!("{text}\n"));
@@ -75,6 +81,15 @@ impl FixedAnswer {
             }
         }
     }
+}
+
+/// Whether a response with this status has a text: not where it says that there is none (RFC 9110 §15.3.5, §15.3.6, §15.4.5).
+#[must_use]
+pub fn may_have_text(status: StatusCode) -> bool {
+    !matches!(
+        status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    )
 }
 
 /// The path below the mount without its first slash, and the query, as they stand in a URL.

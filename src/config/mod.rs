@@ -4,6 +4,7 @@
 //! value, and evaluates it when the property is first read. [`checks`] looks at the settings in [`SETTINGS`] whose names
 //! begin with `runner.`, before anything is run. [`Configuration`] is what the rest of the program uses.
 
+pub use checks::checked_value::is_variable_name;
 pub use checks::inspect::{Inspection, inspect};
 pub use checks::quantities::duration;
 pub use checks::validate::sort_by_place;

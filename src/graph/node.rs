@@ -35,6 +35,11 @@ pub trait Node {
         None
     }
 
+    /// What is wrong with the settings of TLS, if it is a server that may speak it.
+    fn tls_problems(&self) -> Option<Vec<Diagnostic>> {
+        None
+    }
+
     /// The application that it serves, if it serves one.
     fn served(&self) -> Option<Served> {
         None

@@ -11,7 +11,7 @@ use crate::eval::Value;
 use crate::line::failure::Failure;
 use crate::line::usage::{INCOMPLETE, Usage};
 use crate::line::word::{Origin, SettingsPrefix, Word};
-use crate::syntax::Diagnostic;
+use crate::syntax::{Diagnostic, quoted};
 
 /// Shown in place of file and line for built-in values.
 pub const DEFAULT: &str = "(the default)";
@@ -39,6 +39,15 @@ pub struct RunFile {
     pub exact: OsString,
     /// Its path, which may be relative to the current folder.
     pub path: PathBuf,
+}
+
+/// Whether settings can stand below a name: parts with dots between them.
+fn is_prefix(name: &str) -> bool {
+    let is_part = |part: &str| {
+        let is_letter = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-');
+        !part.is_empty() && part.chars().all(is_letter)
+    };
+    name.split('.').all(is_part)
 }
 
 /// The folder that a file is in.
@@ -73,9 +82,14 @@ impl Scope {
         }
         for SettingsPrefix { name, origin } in settings {
             let (first, _) = name.split_once('.').unwrap_or((name, ""));
+            let none = || {
+                let shown = quoted(name);
+                format!("{shown} is no prefix for the settings of one application")
+            };
             let (message, hint) = if TAKEN.contains(&first) {
-                let message = format!("`{name}` is no prefix for the settings of one application");
-                (message, format!("`{first}.*` has a meaning of its own"))
+                (none(), format!("`{first}.*` has a meaning of its own"))
+            } else if !is_prefix(name) {
+                (none(), "write a name, as in `settings='shop'`".to_owned())
             } else if !self.configuration.has_below(name) {
                 let message = format!("nothing is set below `{name}`");
                 let hint = format!("set `{name}.workers.min`, for one, or leave out `settings`");

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, value_parser};
 
 use crate::application::cgi_bin::{CgiBinOptions, CgiPlace};
+use crate::config;
 use crate::graph::entry::{Arguments, Entry, EntryKind, flag_option, value_option};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
@@ -111,7 +112,7 @@ fn variable(arguments: &Arguments, text: &str) -> Result<Option<(OsString, OsStr
         Some((name, value)) => (name, Some(value)),
         None => (text, None),
     };
-    if name.is_empty() {
+    if !config::is_variable_name(name) {
         let message = format!("{} is no variable", quoted(text));
         let hint = "write a name, or a name, `=` and a value: `TZ=UTC`";
         return Err(arguments.wrong(message, Some(hint.to_owned())));

@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, StatusCode, Uri};
 
-use crate::application::fixed_answer::FixedAnswer;
+use crate::application::fixed_answer::{FixedAnswer, may_have_text};
 use crate::graph::entry::{Arguments, Entry, EntryKind, flag_option, no_options};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
@@ -75,7 +75,15 @@ fn respond(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure>
         return Err(scope.mistake(&word.origin, message, Some(hint)));
     };
     let mut words = std::mem::take(&mut arguments.line.words).into_iter();
-    let text = words.next().map(|word| word.text).unwrap_or_default();
+    let text = words.next();
     arguments.line.words = words.collect();
+    if let Some(text) = text.as_ref().filter(|text| !text.text.is_empty())
+        && !may_have_text(status)
+    {
+        let message = format!("a response with status {} has no text", status.as_u16());
+        let hint = "leave the text out, or write another status".to_owned();
+        return Err(scope.mistake(&text.origin, message, Some(hint)));
+    }
+    let text = text.map(|word| word.text).unwrap_or_default();
     Ok(BuiltIn::Fixed(FixedAnswer::Respond { status, text }))
 }

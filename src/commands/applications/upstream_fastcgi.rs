@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::{Arg, ArgAction};
 
 use crate::application::files::FilesOptions;
+use crate::config;
 use crate::graph::entry::{Arguments, flag_option, value_option};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
@@ -215,7 +216,9 @@ fn is_ending(text: &str) -> bool {
 
 fn param(arguments: &Arguments, text: &str) -> Result<(String, String), Failure> {
     match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some((name, value)) if config::is_variable_name(name) => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
         Some(_) | None => {
             let message = format!("{} is no variable", quoted(text));
             let hint = "write a name, `=` and a value: `APP_ENV=prod`".to_owned();

@@ -25,11 +25,13 @@ use crate::line::scope::Scope;
 use crate::line::script;
 use crate::line::word::{Line, Origin, Word};
 use crate::log;
-use crate::plan::address::configured_urls;
+use crate::plan::address::{URL, configured_urls};
+use crate::plan::application::redirect_circles::redirect_circles;
 use crate::plan::gateway_options::{ACCESS_FILE, trusts_every_address};
 use crate::plan::surroundings::missing;
+use crate::plan::tls::{self, TlsPlaces};
 use crate::plan::user::unknown_accounts;
-use crate::plan::{pages, seating, supervised, tls};
+use crate::plan::{pages, seating, supervised};
 use crate::supervisor::supervision::Supervision;
 use crate::syntax::{Diagnostic, Diagnostics, Lines, MaskedSources, Severity, render_all};
 
@@ -294,6 +296,8 @@ fn problems_of(
             Err(failure) => problems.extend(failure.problems(place)),
         }
     }
+    let of_tls = node.as_ref().and_then(|node| node.tls_problems());
+    problems.extend(of_tls.unwrap_or_else(|| unread_tls(&scope)));
     let served = node.as_ref().and_then(|node| node.served());
     problems.extend(served.as_ref().and_then(unlogged));
     if let Some(served) = served {
@@ -308,7 +312,8 @@ fn problems_of(
 
 /// Has an application imported, or gives the problems of the settings of its own.
 fn import(served: &Served, imports: &mut Imports) -> Vec<Diagnostic> {
-    let problems = served.application.problems(&served.scope);
+    let mut problems = served.application.problems(&served.scope);
+    problems.extend(redirect_circles(&served.scope, &served.application));
     if count(&problems, Severity::Error) == 0 {
         imports.add(served);
     }
@@ -339,10 +344,8 @@ fn unlogged(served: &Served) -> Option<Diagnostic> {
 /// Mistakes in settings that the command of the file may never read.
 fn unread(scope: &Scope) -> Vec<Diagnostic> {
     let urls = configured_urls(scope);
-    let certificates = tls::problems(scope, urls.as_deref().unwrap_or_default());
     let status = seating::socket(scope).err();
     let mut problems = supervised::mistakes(scope);
-    problems.extend(certificates);
     problems.extend(pages::problems(scope, urls.as_deref().unwrap_or_default()));
     problems.extend(supervised::command(scope).err());
     for failure in urls.err().into_iter().chain(status) {
@@ -351,6 +354,17 @@ fn unread(scope: &Scope) -> Vec<Diagnostic> {
         }
     }
     problems
+}
+
+/// The same of those of TLS. The addresses may be in another file.
+fn unread_tls(scope: &Scope) -> Vec<Diagnostic> {
+    let urls = configured_urls(scope).unwrap_or_default();
+    let places = TlsPlaces {
+        urls: &urls,
+        are_known: scope.configuration.is_named(URL),
+        makes_certificate: false,
+    };
+    tls::problems(scope, places)
 }
 
 /// What a name that files define runs, if that is complete, or its problems.

@@ -9,7 +9,7 @@ use crate::line::run_file::{enter, read, run_file};
 use crate::line::scope::{RunFile, Scope};
 use crate::line::word::{Origin, Word};
 use crate::supervisor::supervision::Supervision;
-use crate::syntax::quoted;
+use crate::syntax::{Diagnostic, quoted};
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -97,6 +97,10 @@ impl Node for RunIni {
 
     fn supervisable(&self) -> Option<&Scope> {
         self.node.supervisable()
+    }
+
+    fn tls_problems(&self) -> Option<Vec<Diagnostic>> {
+        self.node.tls_problems()
     }
 
     fn served(&self) -> Option<Served> {

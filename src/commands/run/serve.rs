@@ -21,8 +21,9 @@ use crate::plan::application::recipe::Recipe;
 use crate::plan::development::{Development, ReloadMode};
 use crate::plan::gateway::{Audience, Gateway};
 use crate::plan::gateway_options;
-use crate::plan::tls::{self, https_settings};
+use crate::plan::tls::{self, TlsPlaces, https_settings};
 use crate::supervisor::supervision::Supervision;
+use crate::syntax::Diagnostic;
 
 /// The usage of `serve` and `launch`.
 pub const USAGE: &str = "[-p PORT] [--host HOST] [SOCKET_URL...] NAME_OR_URL [-- ARGS...]";
@@ -178,19 +179,23 @@ impl Serve {
         self.reload = typed;
         self
     }
+
+    fn tls_places(&self) -> TlsPlaces<'_> {
+        TlsPlaces {
+            urls: &self.urls,
+            are_known: true,
+            makes_certificate: self.makes_certificate,
+        }
+    }
 }
 
 impl Node for Serve {
     fn job(&self, supervision: Option<&Supervision>) -> Result<Job<'_>, Failure> {
-        let mut options = gateway_options::http(&self.scope.configuration, self.audience);
-        let mut doubts = Vec::new();
-        if let Some((setup, found)) = tls::setup(&self.scope, &self.urls, self.makes_certificate)? {
-            options.tls = Some(setup);
-            doubts = found;
-        }
         let settings = &self.scope.configuration;
+        let mut options = gateway_options::http(settings, self.audience);
+        let (setup, doubts) = tls::setup(&self.scope, self.tls_places())?;
+        options.tls = setup;
         options.https_only = Arc::new(https_settings::https_only(settings, &self.urls));
-        doubts.extend(https_settings::doubts(settings, &self.urls));
         let mut plan = Plan::new(
             &self.scope,
             self.urls.iter().map(|placed| placed.url.clone()).collect(),
@@ -227,6 +232,10 @@ impl Node for Serve {
             origin.unwrap_or_default(),
         ));
         draw_application(&self.scope, &self.application, depth + 2, tree);
+    }
+
+    fn tls_problems(&self) -> Option<Vec<Diagnostic>> {
+        Some(tls::problems(&self.scope, self.tls_places()))
     }
 
     fn served(&self) -> Option<Served> {

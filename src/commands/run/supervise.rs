@@ -20,7 +20,7 @@ use crate::plan::gateway_options;
 use crate::plan::supervised::{command, program, program_origin, supervision};
 use crate::supervisor::programs::side_program::SideProgram;
 use crate::supervisor::supervision::Supervision;
-use crate::syntax::quoted;
+use crate::syntax::{Diagnostic, quoted};
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -273,6 +273,13 @@ impl Node for Supervise {
 
     fn draw_file(&self, depth: usize, tree: &mut Vec<Branch>) {
         self.draw_below([self.file_name(), Some(ENTRY.name)], depth, tree);
+    }
+
+    fn tls_problems(&self) -> Option<Vec<Diagnostic>> {
+        match &self.supervised.what {
+            KeptRunning::Application(node) => node.tls_problems(),
+            KeptRunning::Program(..) => None,
+        }
     }
 
     fn served(&self) -> Option<Served> {

@@ -175,6 +175,13 @@ pub(super) fn check_as(
     }
 }
 
+/// Whether a text can be the name of a variable of the environment. The system takes blanks in it, but no shell does.
+#[must_use]
+pub fn is_variable_name(text: &str) -> bool {
+    let cannot_be = |letter: char| letter == '=' || letter.is_whitespace() || letter.is_control();
+    !text.is_empty() && !text.contains(cannot_be)
+}
+
 /// The variables of a dict.
 ///
 /// # Errors
@@ -184,8 +191,7 @@ fn variables(name: &str, table: &Table) -> Result<Vec<(String, Option<String>)>,
         Err(Diagnostic::new("setting/value", message).with_hint_if(hint))
     };
     let variable = |(key, value): &(Value, Value)| {
-        let is_name = |key: &&str| !key.is_empty() && !key.contains(['=', '\0']);
-        let Some(key) = key.as_str().filter(is_name) else {
+        let Some(key) = key.as_str().filter(|key| is_variable_name(key)) else {
             let message = format!(
                 "setting `{name}` takes names of variables but got {}",
                 key.shown()

@@ -26,6 +26,7 @@ use crate::upstream::upstream_options::UpstreamName;
 mod imported;
 mod leaf;
 pub mod recipe;
+pub mod redirect_circles;
 pub mod start;
 mod upstream_start;
 

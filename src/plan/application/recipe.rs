@@ -17,9 +17,11 @@ use crate::line::scope::Scope;
 use crate::log::LineForm;
 use crate::plan::application::imported::Imported;
 use crate::plan::application::leaf::{Leaf, LeafKind};
+use crate::plan::application::redirect_circles::redirect_circles;
 use crate::plan::application::start::{Readiness, all_started};
 use crate::plan::application::{ApplicationName, BuiltIn, SEND_FILES};
 use crate::plan::upstream;
+use crate::syntax::Diagnostics;
 use crate::workers::options::Lifespan;
 use crate::workers::python::imported_folders::ImportedFolders;
 
@@ -66,12 +68,16 @@ impl Recipe {
     /// What is needed to start an application.
     ///
     /// # Errors
-    /// There is no Python for one, or a setting does not go with it.
+    /// There is no Python for one, a setting does not go with it, or a redirect leads to itself.
     pub fn of(
         scope: &Scope,
         application: &ApplicationName,
         arguments: &[OsString],
     ) -> Result<Self, Failure> {
+        let circles = redirect_circles(scope, application);
+        if !circles.is_empty() {
+            return Err(Diagnostics(circles).into());
+        }
         let mut planting = Planting {
             scope,
             arguments,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{self, Configuration};
@@ -65,24 +65,30 @@ pub fn variables(scope: &Scope) -> Result<Vec<(String, Option<String>)>, Failure
     let settings = &scope.configuration;
     let mut variables = Vec::new();
     for (number, path) in settings.paths(FILES).iter().enumerate() {
-        let read = config::variables(path).map_err(|mistake| match mistake.labels.is_empty() {
-            true => placed(settings, number, mistake),
-            false => mistake,
-        })?;
-        let read = read.into_iter().map(|(name, value)| (name, Some(value)));
-        variables.extend(read);
+        let read = of_file(settings, number, path)?.into_iter();
+        variables.extend(read.map(|(name, value)| (name, Some(value))));
     }
     variables.extend(settings.variables(ENVIRONMENT));
     Ok(variables)
 }
 
-/// A mistake at the file that an element of the setting names.
-fn placed(settings: &Configuration, number: usize, mistake: Diagnostic) -> Diagnostic {
-    Diagnostic {
-        code: mistake.code,
-        hint: mistake.hint,
-        ..settings.complain_of_element(FILES, number, mistake.message)
-    }
+/// The variables of a file that an element of the setting names.
+///
+/// # Errors
+/// It cannot be read, or has a malformed line.
+fn of_file(
+    settings: &Configuration,
+    number: usize,
+    path: &Path,
+) -> Result<Vec<(String, String)>, Diagnostic> {
+    config::variables(path).map_err(|mistake| match mistake.labels.is_empty() {
+        true => Diagnostic {
+            code: mistake.code,
+            hint: mistake.hint,
+            ..settings.complain_of_element(FILES, number, mistake.message)
+        },
+        false => mistake,
+    })
 }
 
 /// The first folders in which Python looks for the modules of an object whose name was written at the origin: those of the
@@ -131,7 +137,7 @@ fn untouchable(settings: &Configuration) -> Vec<Diagnostic> {
     paths.filter_map(mistake).collect()
 }
 
-/// Settings of an application that name a file or a folder which does not exist, and those of the server beside them.
+/// Settings of an application that name a file or a folder which does not exist or cannot be read, and those of the server beside them.
 #[must_use]
 pub fn missing(settings: &Configuration) -> Vec<Diagnostic> {
     // A name without `/` is searched on `PATH`, which may differ where the file runs.
@@ -152,18 +158,14 @@ pub fn missing(settings: &Configuration) -> Vec<Diagnostic> {
         Some(absent(settings.complain(name, message, None)))
     })
     .collect();
-    let lists = [(PATH, "folder", true), (FILES, "file", false)];
-    for (name, what, is_folder) in lists {
-        for (number, path) in settings.paths(name).iter().enumerate() {
-            let exists = match is_folder {
-                true => path.is_dir(),
-                false => path.exists(),
-            };
-            if !exists {
-                let message = format!("there is no {what} `{}`", path.display());
-                problems.push(absent(settings.complain_of_element(name, number, message)));
-            }
+    for (number, path) in settings.paths(PATH).iter().enumerate() {
+        if !path.is_dir() {
+            let message = format!("there is no folder `{}`", path.display());
+            problems.push(absent(settings.complain_of_element(PATH, number, message)));
         }
+    }
+    for (number, path) in settings.paths(FILES).iter().enumerate() {
+        problems.extend(of_file(settings, number, path).err());
     }
     problems.extend(untouchable(settings));
     problems

@@ -11,9 +11,9 @@ use crate::gateway::socket::url::{Host, SocketUrl};
 use crate::interface::Scheme;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
-use crate::plan::address::{PlacedUrl, URL};
+use crate::plan::address::PlacedUrl;
 use crate::plan::gateway_options::HTTP2;
-use crate::syntax::{Diagnostic, Diagnostics};
+use crate::syntax::{Diagnostic, Diagnostics, Severity};
 
 mod acme_settings;
 mod client_settings;
@@ -22,59 +22,71 @@ pub mod https_settings;
 const CERT: &str = "runner.tls.cert";
 const KEY: &str = "runner.tls.key";
 
-/// How TLS is spoken on the addresses of a server, and what clients will find wrong with it; `None` if no address is for it.
-/// Without a certificate in the settings, one is made for this run if `makes_certificate`.
-///
-/// # Errors
-/// There is no certificate, or a file is not what it should be.
-pub fn setup(
-    scope: &Scope,
-    urls: &[PlacedUrl],
-    makes_certificate: bool,
-) -> Result<Option<(TlsSetup, Vec<Diagnostic>)>, Failure> {
-    let Some(first) = encrypted(urls).next() else {
-        return Ok(None);
-    };
-    let mut certificates = certificates(&scope.configuration).map_err(Diagnostics)?;
-    let acme = acme_settings::store(&scope.configuration, urls).map_err(Diagnostics)?;
-    if makes_certificate && certificates.is_empty() && acme.is_none() {
-        certificates.push(throw_away(hosts(urls))?);
-    }
-    let clients = client_settings::options(&scope.configuration).map_err(Diagnostics)?;
-    if certificates.is_empty() && acme.is_none() {
-        return Err(lack(scope, first).into());
-    }
-    let mut doubts = doubts(scope, urls, &certificates);
-    doubts.extend(client_settings::doubts(scope, urls));
-    let http2 = scope.configuration.boolean(HTTP2);
-    let setup = TlsSetup::new(certificates, acme, clients, http2)?;
-    Ok(Some((setup, doubts)))
+/// Where a server may speak TLS.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsPlaces<'a> {
+    /// The addresses of the server.
+    pub urls: &'a [PlacedUrl],
+    /// Whether these are its addresses: others may be named elsewhere otherwise.
+    pub are_known: bool,
+    /// Whether a certificate is made for a run if the settings name none.
+    pub makes_certificate: bool,
 }
 
-/// All that is wrong with the certificates that the settings name, for a server with these addresses.
+/// How TLS is spoken on the addresses of a server, `None` if no address is for it; and what is probably not meant in the
+/// settings.
+///
+/// # Errors
+/// There is no certificate, or a file is not what it should be: the mistakes among [`problems`].
+pub fn setup(
+    scope: &Scope,
+    places: TlsPlaces<'_>,
+) -> Result<(Option<TlsSetup>, Vec<Diagnostic>), Failure> {
+    let problems = problems(scope, places).into_iter();
+    let (mistakes, doubts): (Vec<_>, Vec<_>) =
+        problems.partition(|problem| problem.severity == Severity::Error);
+    if !mistakes.is_empty() {
+        return Err(Diagnostics(mistakes).into());
+    }
+    let settings = &scope.configuration;
+    if encrypted(places.urls).next().is_none() {
+        return Ok((None, doubts));
+    }
+    let mut certificates = certificates(settings).map_err(Diagnostics)?;
+    let acme = acme_settings::store(settings, places.urls).map_err(Diagnostics)?;
+    if certificates.is_empty() && acme.is_none() {
+        certificates.push(throw_away(hosts(places.urls))?);
+    }
+    let clients = client_settings::options(settings).map_err(Diagnostics)?;
+    let setup = TlsSetup::new(certificates, acme, clients, settings.boolean(HTTP2))?;
+    Ok((Some(setup), doubts))
+}
+
+/// All that is wrong with the settings of TLS, for `check` and at the start of a server. What is wrong harms no server that
+/// speaks TLS nowhere: these are warnings then.
 #[must_use]
-pub fn problems(scope: &Scope, urls: &[PlacedUrl]) -> Vec<Diagnostic> {
-    let mut problems = match certificates(&scope.configuration) {
+pub fn problems(scope: &Scope, places: TlsPlaces<'_>) -> Vec<Diagnostic> {
+    let TlsPlaces { urls, .. } = places;
+    let settings = &scope.configuration;
+    let mut problems = match certificates(settings) {
         Err(mistakes) => mistakes,
-        Ok(none) if none.is_empty() && acme_settings::names(&scope.configuration).is_empty() => {
-            let first = encrypted(urls).next();
+        Ok(none) if none.is_empty() && acme_settings::names(settings).is_empty() => {
+            let first = encrypted(urls).next().filter(|_| !places.makes_certificate);
             first.map(|url| lack(scope, url)).into_iter().collect()
         }
         Ok(certificates) => doubts(scope, urls, &certificates),
     };
-    let acme = acme_settings::options(&scope.configuration, urls);
+    let acme = acme_settings::options(settings, urls);
     problems.extend(acme.err().into_iter().flatten());
-    problems.extend(
-        client_settings::options(&scope.configuration)
-            .err()
-            .into_iter()
-            .flatten(),
-    );
-    // The addresses may be in another file.
-    if scope.configuration.is_named(URL) {
+    let clients = client_settings::options(settings);
+    problems.extend(clients.err().into_iter().flatten());
+    if places.are_known {
+        if encrypted(urls).next().is_none() {
+            problems = problems.into_iter().map(Diagnostic::warning).collect();
+        }
         problems.extend(client_settings::doubts(scope, urls));
-        problems.extend(acme_settings::doubts(&scope.configuration, urls));
-        problems.extend(https_settings::doubts(&scope.configuration, urls));
+        problems.extend(acme_settings::doubts(settings, urls));
+        problems.extend(https_settings::doubts(settings, urls));
     }
     problems
 }
