@@ -21,6 +21,9 @@ use rustix::process::{
 
 use crate::unix;
 
+pub(crate) mod left_behind;
+pub(crate) mod mark;
+
 /// Makes orphaned descendants children of this process, so that workers whose template has died can still be waited for. Not
 /// all systems support that; the end of a worker is also seen on its socket.
 pub fn adopt_orphans() {

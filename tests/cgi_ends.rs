@@ -140,3 +140,31 @@ fn programs_end_with_the_server_after_their_time() {
         );
     }
 }
+
+/// Each of them is in a session of its own, which no signal to the group of the program reaches.
+#[test]
+fn sessions_of_a_program_end_with_it_unless_it_has_ended_well() {
+    let begin = "setsid sh -c 'trap \"\" TERM; echo begun >&2; sleep 1000' &\n";
+    let folder = Folder::new()
+        .executable(
+            "cgi-bin/hang",
+            shell(&format!("{begin}mkfifo fifo-$$; cat <fifo-$$\n")),
+        )
+        .executable(
+            "cgi-bin/daemon",
+            shell(&format!("{begin}printf 'X: y\\n\\ndaemon'\n")),
+        );
+    let settings = "runner.request.timeout = '300ms'\n";
+    let server = serving(&folder, settings, &[]);
+    assert_eq!(server.get("/hang").status, 504);
+    alone(&server);
+    // Its client leaves.
+    let connection = ask(&server, "/hang");
+    server.wait_for_log(|log| log.matches(": begun [").count() == 2);
+    drop(connection);
+    alone(&server);
+    // What an answered request leaves, as `git gc` is left, ends with the server: the test fails if a process is left.
+    assert_eq!(server.get("/daemon").ok(), "daemon");
+    assert!(server.processes().len() > 1);
+    assert_eq!(server.stop().status, 0);
+}

@@ -94,3 +94,22 @@ def application(environ, start_response):
     assert_eq!(said.status, -9);
     assert!(!said.stderr.contains("Traceback"), "{}", said.stderr);
 }
+
+/// The folder of the sockets of programs is removed, too.
+#[test]
+fn no_folder_of_sockets_outlives_its_master() {
+    let words = "serve tcp://127.0.0.1:0 upstream http exec: ./program.py {socket}";
+    let folder = Folder::new()
+        .copy("tests/apps/program.py")
+        .file("tmp/keep", "")
+        .file("settings.ini", "runner.tmp = 'tmp'\n");
+    let server = folder
+        .runner(["-c", "settings.ini"].into_iter().chain(words.split(' ')))
+        .start();
+    server.get("/").ok();
+    let count = || std::fs::read_dir(folder.path("tmp")).map_or(0, Iterator::count);
+    assert_eq!(count(), 2);
+    server.signal(Signal::KILL);
+    assert_eq!(server.wait().status, -9);
+    Waits::until(|| count() == 1, || "the folder is left".to_owned());
+}

@@ -289,3 +289,37 @@ fn one_process_of_php_holds_up_nobody() {
     reads.stop().is_whole();
     assert_eq!(server.stop().status, 0);
 }
+
+/// It ends by itself after so many requests: that is no error.
+#[test]
+fn php_that_has_answered_its_requests_is_replaced_without_an_error() {
+    let words = "serve tcp://127.0.0.1:0 upstream fastcgi --root site exec: php-cgi";
+    let server = site()
+        .runner(words.split(' '))
+        .env("PHP_FCGI_MAX_REQUESTS", "3")
+        .start();
+    for _ in 0..7 {
+        assert_eq!(server.get("/admin/").ok(), "admin");
+    }
+    server.wait_for_log(|log| log.matches("; it is replaced\n").count() == 2);
+    let ended = server.stop();
+    assert_eq!(ended.status, 0);
+    assert!(!ended.stderr.contains("error: "), "{}", ended.stderr);
+}
+
+/// Without a root, PHP is told of no script, and what it answers says nothing of why.
+#[test]
+fn php_without_a_root_gets_a_hint_in_the_log() {
+    let folder = site();
+    let fpm = start_fpm(&folder, "");
+    let words = "serve tcp://127.0.0.1:0 upstream fastcgi+unix:run/fpm.sock";
+    let server = folder.runner(words.split(' ')).start();
+    let hint = "if it is PHP, `upstream` needs `--root FOLDER`\n";
+    server.get("/show.php");
+    server.wait_for_log(|log| log.contains(hint));
+    server.get("/show.php");
+    let ended = server.stop();
+    assert_eq!(ended.status, 0);
+    assert_eq!(ended.stderr.matches(hint).count(), 1, "{}", ended.stderr);
+    assert_eq!(fpm.stop().status, 0);
+}

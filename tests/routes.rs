@@ -6,7 +6,7 @@ mod support;
 use rustix::process::Signal;
 use serde_json::Value as Json;
 use support::http::{Connection, get, request};
-use support::{Folder, Load, Server, python};
+use support::{Address, Folder, Load, Server, python};
 
 /// An application that answers with a text and the path below its mount.
 fn application(text: &str) -> String {
@@ -353,4 +353,40 @@ fn one_request_starts_one_application() {
     let broken = ask("/api/x");
     assert!(broken.success().starts_with("Status: 500"), "{broken:#?}");
     assert!(broken.stderr.contains("Exception: broken"), "{broken:#?}");
+}
+
+/// Of several applications, a line about the workers of one names it: as text, and as an object, which what they write is, too.
+#[test]
+fn lines_about_workers_name_their_application() {
+    let killed = "\
+import os
+def application(environ, start_response):
+    print('about to end')
+    os.kill(os.getpid(), 9)
+";
+    for format in ["plain", "json"] {
+        let settings = format!("{SITE}[runner.log]\nformat = '{format}'\n");
+        let settings = settings.replace("tcp://127.0.0.1:0", "unix:socket");
+        let folder = folder().file("api.py", killed).file("app.ini", settings);
+        let address = Address::Unix(folder.path("socket"));
+        let server = folder.runner(["runIni", "app.ini"]).start_at(address);
+        assert_eq!(server.get("/api/").status, 502);
+        assert_eq!(server.get("/").status, 200);
+        let log = server.wait_for_log(|log| log.contains("was killed by SIGKILL"));
+        match format {
+            "plain" => {
+                let line = log.lines().find(|line| line.contains("was killed"));
+                let line = line.expect("a line");
+                assert!(line.starts_with("runner: /api/: worker "), "{line}");
+            }
+            _ => {
+                for text in ["about to end", "was killed"] {
+                    let line = log.lines().find(|line| line.contains(text));
+                    let object: Json = serde_json::from_str(line.expect("a line")).expect("JSON");
+                    assert_eq!(object["application"], "/api/", "{object}");
+                }
+            }
+        }
+        assert_eq!(server.stop().status, 0);
+    }
 }

@@ -464,9 +464,35 @@ fn one_that_is_not_well_is_replaced() {
     let server = served(words, "");
     let first = server.get("/fall_ill").ok();
     let log = server.wait_for_log(|log| log.contains("is not well"));
-    let said =
-        format!("worker {first} is not well, and is replaced: `/health`: it has answered 503\n");
+    let said = format!(
+        "worker {first} is not well, and serves until another is ready: `/health`: it has answered 503\n"
+    );
     assert!(log.contains(&said), "{log}");
     Waits::until(|| server.get("/").ok() != first, || server.log());
+    assert_eq!(server.stop().status, 0);
+}
+
+/// One fault makes all of them unwell, and those that are to take their places do not get ready: some go on, so that requests are
+/// answered.
+#[test]
+fn if_none_is_well_not_all_leave() {
+    let words = "'--ready', '/ready', '--health', '/health', '--health-interval', '20ms', 'exec:', './program.py'";
+    let folder = folder(words, "runner.workers.min = 2\n").file("ready", "");
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    server.wait_for_log(|log| log.matches("]: listening\n").count() == 2);
+    assert_eq!(server.get("/words").ok(), "");
+    fs::remove_file(folder.path("ready")).expect("it is there");
+    let folder = folder.file("unwell", "");
+    server.wait_for_log(|log| {
+        log.contains(" is not well, and is replaced: ")
+            && log.contains(" is not well, and serves until another is ready: ")
+    });
+    let last = server.get("/").ok();
+    assert_eq!(server.get("/").ok(), last);
+    // When the fault is mended, the one that has gone on is replaced as well.
+    fs::remove_file(folder.path("unwell")).expect("it is there");
+    let _folder = folder.file("ready", "");
+    server.wait_for_log(|log| log.contains(" is replaced: it is not well (--health)\n"));
+    assert_ne!(server.get("/").ok(), last);
     assert_eq!(server.stop().status, 0);
 }

@@ -60,15 +60,17 @@ pub(super) async fn run(
     let errors = std::mem::take(&mut request.errors);
     let body = std::mem::take(&mut request.body);
     drop(request);
+    let number = host.roster.next();
+    let mark = host.mark.of(Some(number));
     let StartedScript {
         process,
         stdout,
         stderr,
-    } = match script_process::start(&script, environment, body).await {
+    } = match script_process::start(&script, environment, body, mark).await {
         Ok(started) => started,
         Err(failure) => return exchange.not_started(&failure, promise),
     };
-    let _entry = host.roster.enter(process.id(), &exchange.about);
+    let _entry = host.roster.enter(number, process.id(), &exchange.about);
     let (name, about) = (exchange.name.clone(), exchange.about.clone());
     let reports = script_errors::pass_on(stderr, name, about, errors);
     let reports = AbortOnDropHandle::new(tokio::spawn(reports));

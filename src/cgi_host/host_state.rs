@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cgi_host::process_slots::ProcessSlots;
 use crate::cgi_host::roster_of_scripts::RosterOfScripts;
+use crate::children::mark::Mark;
 use crate::interface::Depot;
 
 /// How CGI programs are run.
@@ -40,6 +41,8 @@ pub(super) struct HostState {
     pub(super) roster: RosterOfScripts,
     /// Keeps responses for slow clients.
     pub(super) depot: Arc<Depot>,
+    /// Known by all processes that the programs start.
+    pub(super) mark: Mark,
     /// The time of those that are left is over.
     pub(super) ending: CancellationToken,
 }
@@ -54,6 +57,7 @@ impl HostState {
                 options.queue_timeout,
             ),
             roster: RosterOfScripts::default(),
+            mark: Mark::new(),
             depot: Arc::new(depot.with_total(options.max_buffers)),
             ending: CancellationToken::new(),
             options,

@@ -21,7 +21,7 @@ mod script_output;
 mod script_process;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use tokio::sync::oneshot;
@@ -30,6 +30,8 @@ use tokio_util::task::TaskTracker;
 pub use crate::cgi_host::cgi_script::{CgiScript, ScriptAnswer};
 pub use crate::cgi_host::host_state::CgiHostOptions;
 use crate::cgi_host::host_state::HostState;
+use crate::children;
+use crate::children::left_behind::LeftBehind;
 use crate::interface::master_status::Status;
 use crate::interface::measurements::Measurements;
 use crate::interface::{Request, Response};
@@ -46,6 +48,7 @@ impl CgiHost {
     /// No process runs yet.
     #[must_use]
     pub fn new(options: CgiHostOptions) -> Self {
+        children::adopt_orphans();
         Self {
             state: Arc::new(HostState::new(options)),
             tasks: TaskTracker::new(),
@@ -81,6 +84,9 @@ impl CgiHost {
             self.state.ending.cancel();
             self.tasks.wait().await;
         }
+        let mut left_behind = LeftBehind::default();
+        left_behind.sweep(&self.state.mark, Instant::now());
+        left_behind.ended().await;
     }
 
     /// The processes, and the requests that wait for one.

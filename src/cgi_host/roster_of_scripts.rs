@@ -39,11 +39,16 @@ impl RosterOfScripts {
         *counter(&mut self.lock().totals) += 1;
     }
 
-    /// Notes that a program runs, until the result is dropped.
-    pub(super) fn enter(&self, pid: u32, request: &RequestName) -> RunningScript<'_> {
+    /// A number for a program that is to run.
+    pub(super) fn next(&self) -> u32 {
         let mut entries = self.lock();
         entries.next = entries.next.wrapping_add(1);
-        let number = entries.next;
+        entries.next
+    }
+
+    /// Notes that the program of this number runs, until the result is dropped.
+    pub(super) fn enter(&self, number: u32, pid: u32, request: &RequestName) -> RunningScript<'_> {
+        let mut entries = self.lock();
         let entry = ScriptEntry {
             pid: i32::try_from(pid).ok(),
             since: Instant::now(),

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use rustix::io::Errno;
@@ -15,6 +15,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::cgi_host::cgi_script::CgiScript;
 use crate::cgi_host::script_environment::ScriptEnvironment;
+use crate::children::left_behind::LeftBehind;
+use crate::children::mark::Mark;
 use crate::children::{self, Awaited, EndOfChild};
 use crate::interface::RequestBody;
 use crate::interface::body_file::{BodyFile, on_disk};
@@ -34,6 +36,8 @@ struct StartOrder {
     environment: ScriptEnvironment,
     /// Its standard input; `None` if there is no body.
     body: Option<OwnedFd>,
+    /// The processes that it starts are known by this.
+    mark: String,
 }
 
 /// Why no process was started.
@@ -57,6 +61,7 @@ pub(super) struct StartedScript {
 #[derive(Debug)]
 pub(super) struct ScriptProcess {
     child: Child,
+    mark: String,
     end: EndOfChild,
     /// It was waited for: its number may be that of another process and group.
     is_reaped: bool,
@@ -71,12 +76,14 @@ pub(super) async fn start(
     script: &CgiScript,
     environment: ScriptEnvironment,
     body: RequestBody,
+    mark: String,
 ) -> Result<StartedScript, NotStarted> {
     let body = input(body).await.map_err(|error| NotStarted::of(&error))?;
     let order = Arc::new(StartOrder {
         script: script.clone(),
         environment,
         body,
+        mark,
     });
     let mut tries = 0;
     let (mut child, awaited) = loop {
@@ -98,6 +105,7 @@ pub(super) async fn start(
     let stderr = watched(child.stderr.take().map(OwnedFd::from));
     let process = ScriptProcess {
         end: EndOfChild::of(child.id()),
+        mark: order.mark.clone(),
         child,
         is_reaped: false,
         _awaited: awaited,
@@ -149,6 +157,7 @@ impl StartOrder {
         command
             .env_clear()
             .envs(&self.environment)
+            .env(Mark::VARIABLE, &self.mark)
             .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -224,8 +233,9 @@ impl ScriptProcess {
         }
     }
 
-    /// Ends it: first by SIGTERM, after the `grace` by SIGKILL.
+    /// Ends it: first by SIGTERM, after the `grace` by SIGKILL. What it has started ends with it, in sessions of their own, too.
     pub(super) async fn terminate(self, grace: Duration) {
+        let (pid, mark) = (self.child.id().cast_signed(), self.mark.clone());
         self.signal(Signal::TERM);
         if timeout(grace, self.ended()).await.is_err() {
             self.signal(Signal::KILL);
@@ -233,6 +243,9 @@ impl ScriptProcess {
             let _ = timeout(LAST_MOMENTS, self.ended()).await;
         }
         self.reap();
+        let mut left_behind = LeftBehind::default();
+        left_behind.by(pid, Some(mark), Instant::now());
+        left_behind.ended().await;
     }
 
     /// Waits for it after its end, when the rest of its group is killed.

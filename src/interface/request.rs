@@ -116,9 +116,9 @@ impl RequestIds {
     #[must_use]
     pub fn subject(&self) -> LogSubject<'_> {
         LogSubject {
-            worker: None,
             request_id: Some(self.request()),
             trace_id: self.trace.as_deref(),
+            ..LogSubject::default()
         }
     }
 

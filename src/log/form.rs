@@ -95,6 +95,8 @@ pub struct LineForm {
     pub style: LineStyle,
     /// The name of the program, where several share a log.
     pub name: Option<String>,
+    /// The name of the application whose process writes the lines, where a server has several.
+    pub application: Option<String>,
 }
 
 /// The form that was set, and the time of the last line.
@@ -128,6 +130,8 @@ pub(super) fn is_json() -> bool {
 /// What a message is about: members of its object, where lines are objects.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogSubject<'a> {
+    /// The name of an application, where a server has several. Lines that are no objects begin with it.
+    pub application: Option<&'a str>,
     /// The process id of a worker.
     pub worker: Option<i32>,
     /// The id of a request.
@@ -136,12 +140,12 @@ pub struct LogSubject<'a> {
     pub trace_id: Option<&'a str>,
 }
 
-impl LogSubject<'_> {
-    /// A worker, by its process id.
+impl<'a> LogSubject<'a> {
+    /// An application, by its name if it has one.
     #[must_use]
-    pub fn worker(pid: i32) -> Self {
+    pub fn application(name: Option<&'a str>) -> Self {
         Self {
-            worker: Some(pid),
+            application: name,
             ..Self::default()
         }
     }
@@ -177,7 +181,7 @@ pub(super) fn formed(kind: LineKind<'_>, subject: LogSubject<'_>, text: &str) ->
     let Current { form, seconds } = &mut *current;
     let form = form.get_or_insert_with(|| LineForm {
         style: LineStyle::automatic(LineStyle::Plain),
-        name: None,
+        ..LineForm::default()
     });
     let now = SystemTime::now();
     if form.style == LineStyle::Json {
@@ -190,7 +194,7 @@ pub(super) fn formed(kind: LineKind<'_>, subject: LogSubject<'_>, text: &str) ->
         return object + "\n";
     }
     put_before(
-        &before(kind, form, now, seconds),
+        &before(kind, subject, form, now, seconds),
         &without_controls(kind, text),
     )
 }
@@ -236,6 +240,9 @@ fn put_object(
 /// The members of a message. Those about what it is about are there only if they are known.
 fn members(text: &str, subject: LogSubject<'_>) -> String {
     let mut object = JsonObject::default().text("message", Some(text.trim_end_matches('\n')));
+    if subject.application.is_some() {
+        object = object.text("application", subject.application);
+    }
     if let Some(worker) = subject.worker {
         object = object.number("worker", worker);
     }
@@ -262,6 +269,7 @@ pub(super) fn message_about(level: Level, subject: LogSubject<'_>, text: &str) -
 
 fn before(
     kind: LineKind<'_>,
+    subject: LogSubject<'_>,
     form: &LineForm,
     now: SystemTime,
     seconds: &mut PerSecond<String>,
@@ -285,6 +293,11 @@ fn before(
     }
     if matches!(kind, LineKind::Message(_)) {
         before.push_str("runner: ");
+        if let Some(application) = subject.application {
+            // It must not begin another line.
+            before.push_str(&application.replace(char::is_control, " "));
+            before.push_str(": ");
+        }
     }
     if let LineKind::Output(name) = kind {
         before.push_str(name);
@@ -309,13 +322,43 @@ mod tests {
     use super::*;
 
     fn shown(style: LineStyle, name: Option<&str>, kind: LineKind<'_>) -> String {
+        shown_about(style, name, kind, LogSubject::default())
+    }
+
+    fn shown_about(
+        style: LineStyle,
+        name: Option<&str>,
+        kind: LineKind<'_>,
+        subject: LogSubject<'_>,
+    ) -> String {
         let form = LineForm {
             style,
             name: name.map(str::to_owned),
+            application: None,
         };
         let now = UNIX_EPOCH + Duration::from_millis(971_186_136_042);
         let mut seconds = PerSecond::new(clock::second);
-        put_before(&before(kind, &form, now, &mut seconds), "one\n\ntwo")
+        put_before(
+            &before(kind, subject, &form, now, &mut seconds),
+            "one\n\ntwo",
+        )
+    }
+
+    #[test]
+    fn a_message_about_one_of_several_applications_names_it() {
+        let subject = LogSubject::application(Some("/a\n/"));
+        let shown = shown_about(
+            LineStyle::Plain,
+            Some("shop"),
+            LineKind::Message(Level::Error),
+            subject,
+        );
+        let before = "shop: runner: /a /: ";
+        assert_eq!(shown, format!("{before}one\n{before}\n{before}two\n"));
+        assert_eq!(
+            members("one", subject),
+            r#""message":"one","application":"/a\n/""#
+        );
     }
 
     #[test]
@@ -368,7 +411,7 @@ mod tests {
         let subject = LogSubject {
             worker: Some(7),
             request_id: Some("a"),
-            trace_id: None,
+            ..LogSubject::default()
         };
         assert_eq!(
             members("one\n\x1b[2J\n", subject),

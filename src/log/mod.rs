@@ -102,13 +102,17 @@ pub fn application_output(style: LineStyle) -> io::Result<ApplicationOutput> {
     application_output::application_output(style, put_patiently)
 }
 
-/// Has lines of the log made of what a program writes to a pipe, which is read by a thread: the name is that of the program,
-/// the number that of its process.
+/// Has lines of the log made of what a program writes to a pipe, which is read by a thread: the name of the program, the number
+/// of its process, and the name of its application, where a server has several.
 ///
 /// # Errors
 /// The system has no more threads.
-pub fn follow_program(pipe: OwnedFd, name: &str, pid: i32) -> io::Result<ProgramOutput> {
-    ProgramOutput::follow(pipe, name, pid, put_patiently)
+pub fn follow_program(
+    pipe: OwnedFd,
+    program: (&str, i32),
+    application: Option<String>,
+) -> io::Result<ProgramOutput> {
+    ProgramOutput::follow(pipe, program, application, put_patiently)
 }
 
 /// Counts lines as missing that a process of ours could not write.
@@ -217,7 +221,7 @@ pub fn colour_on(stream: &impl IsTerminal) -> bool {
 }
 
 /// Writes to the log what happens: `log!("serving {url}")`. What it is about can stand before the text, here and below:
-/// `log!(about = LogSubject::worker(pid), "worker {pid} is replaced")`.
+/// `log!(about = hub.subject_of(pid), "worker {pid} is replaced")`.
 #[macro_export]
 macro_rules! log {
     ($($part:tt)*) => {

@@ -30,12 +30,17 @@ pub struct ProgramOutput {
 }
 
 impl ProgramOutput {
-    /// Begins to read what the process with this number writes to a pipe. Lines are about it, as `name[pid]`, and `put`
-    /// adds them to the log.
+    /// Begins to read what the process with this number writes to a pipe. Lines are about it, as `name[pid]`, and about its
+    /// application, and `put` adds them to the log.
     ///
     /// # Errors
     /// The system has no more threads.
-    pub(super) fn follow(pipe: OwnedFd, name: &str, pid: i32, put: fn(String)) -> io::Result<Self> {
+    pub(super) fn follow(
+        pipe: OwnedFd,
+        (name, pid): (&str, i32),
+        application: Option<String>,
+        put: fn(String),
+    ) -> io::Result<Self> {
         let (reading, end) = watch::channel(());
         let last = Arc::new(Mutex::new(VecDeque::new()));
         let output = Self {
@@ -43,9 +48,12 @@ impl ProgramOutput {
             end,
         };
         let before = format!("{name}[{pid}]: ");
-        let subject = LogSubject::worker(pid);
         let thread = std::thread::Builder::new().name("output".to_owned());
         thread.stack_size(STACK).spawn(move || {
+            let subject = LogSubject {
+                worker: Some(pid),
+                ..LogSubject::application(application.as_deref())
+            };
             read_lines(File::from(pipe), |line| {
                 let line = String::from_utf8_lossy(line);
                 put(formed(LineKind::Output(&before), subject, &line));

@@ -325,6 +325,7 @@ impl LogSurroundings {
         LineForm {
             style,
             name: is_named.then(|| program_name(scope, recipe)),
+            application: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
 use crate::interface::Depot;
+use crate::log::LogSubject;
 use crate::workers::client_notes::ClientNotes;
 use crate::workers::event::WorkerEvent;
 use crate::workers::pool::Pool;
@@ -14,6 +15,8 @@ use crate::workers::roster::Roster;
 /// The state that all tasks share.
 #[derive(Debug)]
 pub(crate) struct Hub {
+    /// The name of the application in lines of the log, where a server has several.
+    pub(crate) application: Option<String>,
     pub(crate) pool: Mutex<Pool>,
     pub(crate) roster: Mutex<Roster>,
     /// Requests are to be written to a worker, or what clients did.
@@ -30,6 +33,19 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
+    /// What a line of the log about the application is about.
+    pub(crate) fn subject(&self) -> LogSubject<'_> {
+        LogSubject::application(self.application.as_deref())
+    }
+
+    /// What a line of the log about one of its workers is about.
+    pub(crate) fn subject_of(&self, worker: i32) -> LogSubject<'_> {
+        LogSubject {
+            worker: Some(worker),
+            ..self.subject()
+        }
+    }
+
     /// Has requests written at the end of this turn of the event loop: all that are ready by then leave in one write. The
     /// clock ticks from then on, since an answer may come without an announcement.
     pub(crate) fn wake(&self) {

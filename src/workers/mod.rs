@@ -96,6 +96,7 @@ impl Workers {
             None => PendingRequest::new,
         };
         let hub = Arc::new(Hub {
+            application: options.line_form.application.clone(),
             pool: Mutex::new(Pool::new(options.limits, loop_limits, Instant::now)),
             roster: Mutex::new(Roster::new()),
             clients: ClientNotes::new(Arc::clone(&written)),

@@ -103,21 +103,24 @@ impl Reason {
 }
 
 impl Question {
-    /// Logs its heading alone.
-    pub(crate) fn log(&self, worker: Option<i32>) {
-        let shown = worker.map_or_else(String::new, |pid| format!(" {pid}"));
+    /// Logs its heading alone, about the application or one of its workers.
+    pub(crate) fn log(&self, about: LogSubject<'_>) {
+        let shown = about
+            .worker
+            .map_or_else(String::new, |pid| format!(" {pid}"));
         let heading = self.heading(&shown);
         log::write(
             self.reason.level(),
-            self.subject(worker),
+            self.subject(about),
             format_args!("{heading}"),
         );
     }
 
-    /// What a line of the log about it is about.
-    pub(crate) fn subject(&self, worker: Option<i32>) -> LogSubject<'_> {
+    /// What a line of the log about it is about, beside the application and the worker.
+    pub(crate) fn subject<'a>(&'a self, about: LogSubject<'a>) -> LogSubject<'a> {
         LogSubject {
-            worker,
+            application: about.application,
+            worker: about.worker,
             ..self.about.subject()
         }
     }

@@ -143,12 +143,13 @@ impl Attendant {
         questions.retain(|question| question.reason.ends_worker() || self.is_at(question));
         let pid = self.process.id();
         let worker = format!(" {pid}");
+        let hub = Arc::clone(&self.hub);
         let render = move || {
             for question in questions {
                 let heading = question.heading(&worker);
                 let stack = stacks::of_thread(&dump, question.thread);
                 let level = question.reason.level();
-                let subject = question.subject(Some(pid));
+                let subject = question.subject(hub.subject_of(pid));
                 if stack.calls.is_empty() {
                     log::write(level, subject, format_args!("{heading}"));
                 } else {

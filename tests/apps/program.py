@@ -41,7 +41,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             os.kill(os.getpid(), signal.SIGKILL)
         elif self.path == "/fall_ill":
             Handler.well = False
-        elif self.path == "/health" and not Handler.well:
+        elif self.path == "/health" and not (Handler.well and not os.path.exists("unwell")):
             status = 503
         elif self.path == "/ready" and not os.path.exists("ready"):
             status = 503

@@ -7,6 +7,7 @@ mod request_params;
 mod script_search;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,9 +19,10 @@ use crate::application::fastcgi::script_search::{ScriptMatch, Scripts};
 use crate::application::routes::slash_redirect::with_slash;
 use crate::interface::RequestName;
 use crate::interface::master_status::Status;
-use crate::interface::{Application, Pending, Request, RequestBody, Response};
+use crate::interface::{Application, Pending, Request, RequestBody, Response, ResponseBody};
 use crate::log::LogKind;
 use crate::protocol::cgi::path_info::{decode, split_query};
+use crate::protocol::cgi::program_head::ProgramHead;
 use crate::upstream::fastcgi::fastcgi_client_options::FastCgiClientOptions;
 use crate::upstream::fastcgi::{FastCgiRequest, FastCgiServers};
 use crate::upstream::servers::Servers;
@@ -37,6 +39,8 @@ pub struct FastCgiUpstream {
     scripts: Option<Arc<Scripts>>,
     /// Further variables.
     added: Vec<(String, String)>,
+    /// The log has the hint that PHP needs a root.
+    is_hinted: AtomicBool,
 }
 
 impl FastCgiUpstream {
@@ -52,6 +56,25 @@ impl FastCgiUpstream {
             servers: FastCgiServers::new(servers, options),
             scripts: scripts.map(Arc::new),
             added: fastcgi.added.clone(),
+            is_hinted: AtomicBool::new(false),
+        }
+    }
+
+    /// Says once what PHP needs, unless something has told it of a script.
+    fn hint(&self, request: &Request, name: &RequestName) {
+        const VARIABLE: &str = "SCRIPT_FILENAME";
+        let is_added = self.added.iter().any(|(other, _)| other == VARIABLE);
+        let mut variables = request.variables.iter();
+        let is_told = is_added || variables.any(|(other, _)| other == VARIABLE);
+        if request.method == Method::GET
+            && !is_told
+            && !self.is_hinted.swap(true, Ordering::Relaxed)
+        {
+            crate::log_warning!(
+                about = name.subject(),
+                "{name}: the FastCGI server was told of no script ({VARIABLE}) and has answered with nothing; \
+                 if it is PHP, `upstream` needs `--root FOLDER`"
+            );
         }
     }
 
@@ -84,6 +107,9 @@ impl FastCgiUpstream {
                 Ok(answer) => answer,
                 Err(ours) => return ours,
             };
+            if self.scripts.is_none() && lacks_script(&head, &body) {
+                self.hint(&request, &name);
+            }
             let redirect = head.local_redirect.clone();
             match redirect.and_then(|to| redirected(&request, &mount, to)) {
                 Some(next) => request = next,
@@ -103,6 +129,21 @@ impl FastCgiUpstream {
             "502 for {name}: the application redirects it within itself more than {REDIRECTS} times"
         );
         Response::plain(StatusCode::BAD_GATEWAY)
+    }
+}
+
+/// Whether PHP seems to have been told of no script: PHP-FPM answers with an empty page then, or knows no such file.
+fn lacks_script(head: &ProgramHead, body: &ResponseBody) -> bool {
+    let ResponseBody::Bytes(text) = body else {
+        return false;
+    };
+    match head.status {
+        StatusCode::OK => text.is_empty(),
+        StatusCode::NOT_FOUND => matches!(
+            &text[..],
+            b"File not found.\n" | b"No input file specified.\n"
+        ),
+        _ => false,
     }
 }
 

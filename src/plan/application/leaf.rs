@@ -98,11 +98,18 @@ impl Leaf {
         }
     }
 
-    /// Sets the form of its lines in the log.
-    pub(super) fn log_in(&mut self, form: &LineForm) {
+    /// Sets the form of its lines in the log; `is_named` if they are to name it.
+    pub(super) fn log_in(&mut self, form: &LineForm, is_named: bool) {
+        let application = is_named.then(|| self.name.clone());
         match &mut self.what {
-            LeafKind::Python(imported) => imported.options.line_form.clone_from(form),
-            LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::Upstream(_) | LeafKind::CgiBin(_) => {}
+            LeafKind::Python(imported) => {
+                imported.options.line_form = LineForm {
+                    application,
+                    ..form.clone()
+                };
+            }
+            LeafKind::Upstream(options) => options.processes.application = application,
+            LeafKind::Demo | LeafKind::Fixed(_) | LeafKind::CgiBin(_) => {}
         }
     }
 

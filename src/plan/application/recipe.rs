@@ -112,7 +112,11 @@ impl Recipe {
     /// The same, with lines of this form in the log.
     #[must_use]
     pub fn logging(mut self, form: &LineForm) -> Self {
-        self.leaves.iter_mut().for_each(|leaf| leaf.log_in(form));
+        let with_processes = self.leaves.iter().filter(|leaf| leaf.has_state());
+        let are_named = with_processes.count() > 1;
+        for leaf in &mut self.leaves {
+            leaf.log_in(form, are_named);
+        }
         self
     }
 

@@ -14,6 +14,7 @@ pub(super) fn processes(scope: &Scope) -> Result<ProcessSettings, Failure> {
     let settings = &scope.configuration;
     let count = |name| usize::try_from(settings.integer(name)).unwrap_or(usize::MAX);
     Ok(ProcessSettings {
+        application: None,
         begins_in: settings.path(DIRECTORY),
         environment: environment(scope)?,
         min: count("runner.workers.min"),

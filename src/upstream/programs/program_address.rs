@@ -115,6 +115,11 @@ impl Addresses {
         Ok(Self { listens, folder })
     }
 
+    /// The folder of Unix sockets, if that is what they are.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.folder.as_ref().map(TempDir::path)
+    }
+
     /// The address for a process, and the listening socket that is to be its standard input, if it is to have one.
     ///
     /// # Errors

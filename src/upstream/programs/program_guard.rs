@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -15,9 +16,11 @@ use tokio::time::timeout;
 use crate::children::{self, Awaited};
 
 /// Reads which groups there are, until runner has closed the pipe, or is gone. Then those that are left are told to end, and
-/// killed when they had this many tenths of a second.
+/// killed when they had the tenths of a second of the first argument; and the folder of sockets is removed that the second names.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
+tenths=$1
+folder=$2
 groups=
 while read -r sign group; do
     case $sign in
@@ -37,11 +40,12 @@ for group in $groups; do
 done
 for group in $groups; do
     while kill -0 "-$group"; do
-        [ "$1" -gt 0 ] || { kill -KILL "-$group"; break; }
-        set -- $(($1 - 1))
+        [ "$tenths" -gt 0 ] || { kill -KILL "-$group"; break; }
+        tenths=$((tenths - 1))
         sleep 0.1
     done
 done
+[ -z "$folder" ] || { rm -f "$folder"/*.socket; rmdir "$folder"; }
 "#;
 
 /// How long the shell may take to end.
@@ -59,9 +63,10 @@ struct GuardShell {
 }
 
 impl ProgramGuard {
-    /// Starts it. After the end of runner, programs have this long to end.
-    pub(super) fn start(stop_timeout: Duration) -> Self {
-        let shell = GuardShell::start(stop_timeout).inspect_err(|error| {
+    /// Starts it. After the end of runner, programs have this long to end. Then the folder of their sockets is removed, which
+    /// runner does itself where it can.
+    pub(super) fn start(stop_timeout: Duration, sockets: Option<&Path>) -> Self {
+        let shell = GuardShell::start(stop_timeout, sockets).inspect_err(|error| {
             crate::log_warning!(
                 "cannot run `sh`: {error}; a program that ignores SIGTERM stays if runner is killed"
             );
@@ -103,13 +108,14 @@ impl ProgramGuard {
 }
 
 impl GuardShell {
-    fn start(stop_timeout: Duration) -> std::io::Result<Self> {
+    fn start(stop_timeout: Duration, sockets: Option<&Path>) -> std::io::Result<Self> {
         let (read, groups) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&groups, true)?;
         let tenths = stop_timeout.as_millis() / 100 + 1;
         let mut command = Command::new("sh");
         command
             .args(["-c", SCRIPT, "runner-guard", &tenths.to_string()])
+            .arg(sockets.unwrap_or(Path::new("")))
             .stdin(Stdio::from(read))
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -57,6 +58,8 @@ pub(super) type ProgramEvents = UnboundedSender<ProgramEvent>;
 #[derive(Debug)]
 pub(super) struct ProgramMember<C> {
     pub(super) process: ProgramProcess,
+    /// The name of the application, where a server has several.
+    application: Option<String>,
     own: OwnAddress,
     pub(super) since: Instant,
     pub(super) stage: LifeStage,
@@ -102,6 +105,7 @@ impl<C: Send + 'static> ProgramMember<C> {
         ));
         Self {
             process,
+            application: options.processes.application.clone(),
             own,
             since: now,
             stage: LifeStage::Beginning(now),
@@ -124,8 +128,11 @@ impl<C: Send + 'static> ProgramMember<C> {
     }
 
     /// What its lines in the log are about.
-    pub(super) fn subject(&self) -> LogSubject<'static> {
-        LogSubject::worker(self.process.pid())
+    pub(super) fn subject(&self) -> LogSubject<'_> {
+        LogSubject {
+            worker: Some(self.process.pid()),
+            ..LogSubject::application(self.application.as_deref())
+        }
     }
 
     /// Whether it serves, or is about to.
@@ -252,16 +259,37 @@ impl<C: Send + 'static> ProgramMember<C> {
         is_killed || self.own.is_taken()
     }
 
-    /// Why it is not ready.
-    pub(super) fn why_unready(&self) -> String {
+    /// Whether it has ended by itself, and says that nothing was wrong.
+    pub(super) fn ended_well(&self) -> bool {
+        self.exit.is_some_and(|exit| exit.success())
+    }
+
+    /// The error of a process that was not ready in time.
+    pub(super) fn not_ready(&self, options: &ProgramOptions) -> anyhow::Error {
         let unready = self.unready.lock();
-        unready.unwrap_or_else(PoisonError::into_inner).clone()
+        let why = unready.unwrap_or_else(PoisonError::into_inner).clone();
+        anyhow!(
+            "cannot start `{}`: it was not ready at {} within {} s (runner.start_timeout): {why}{}",
+            options.program.command,
+            self.address(),
+            options.processes.start_timeout.as_secs_f64(),
+            self.last_output()
+        )
+    }
+
+    /// The error of a process that has ended before it was ready.
+    pub(super) fn not_started(&self, options: &ProgramOptions, failure: &str) -> anyhow::Error {
+        let hint = match self.ended_well() {
+            true => " (a server must stay in the foreground)",
+            false => "",
+        };
+        let (command, output) = (&options.program.command, self.last_output());
+        anyhow!("cannot start `{command}`: {failure}{hint}{output}")
     }
 
     /// What it wrote last, as the end of a message.
-    pub(super) fn last_output(&self) -> String {
-        let lines = self.process.output.last_lines();
-        match &*lines {
+    fn last_output(&self) -> String {
+        match &*self.process.output.last_lines() {
             [] => "; it has written nothing".to_owned(),
             lines => format!("; its last output:\n  {}", lines.join("\n  ")),
         }

@@ -45,6 +45,14 @@ impl<C: Send + 'static> ProgramMembers<C> {
         self.all.values().filter(|member| member.serves()).count()
     }
 
+    /// Whether enough processes are well without one of those that serve: half of those at work.
+    pub(super) fn can_spare(&self, id: WorkerId) -> bool {
+        let is_well = |(other, member): &(&WorkerId, &ProgramMember<C>)| {
+            **other != id && member.serves() && member.due != Some(Due::Unwell)
+        };
+        2 * self.all.iter().filter(is_well).count() >= self.at_work()
+    }
+
     /// Whether a process is about to take the place of one that is still at work.
     fn is_successor(&self, member: &ProgramMember<C>) -> bool {
         let old = member.replaces.and_then(|old| self.all.get(&old));

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 
+use crate::children::mark::Mark;
 use crate::current_folder;
 use crate::upstream::programs::program_address::{Addresses, OwnAddress};
 use crate::upstream::programs::program_process::ProgramProcess;
@@ -14,7 +15,6 @@ use crate::upstream::programs::program_roster::ProgramRoster;
 use crate::upstream::programs::program_settings::ProgramOptions;
 use crate::upstream::servers::Servers;
 use crate::workers::id::WorkerId;
-use crate::workers::python::mark::Mark;
 
 /// What starts processes, and whom it tells of them.
 #[derive(Debug)]
@@ -62,6 +62,11 @@ impl<C: Send + 'static> ProgramPlace<C> {
             addresses,
             mark: Mark::new(),
         })
+    }
+
+    /// The folder of their sockets, if they have any.
+    pub(super) fn sockets(&self) -> Option<&Path> {
+        self.addresses.folder()
     }
 
     /// Starts a process.

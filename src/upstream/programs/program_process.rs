@@ -9,13 +9,13 @@ use anyhow::{Context, anyhow};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Resource, Signal};
 
+use crate::children::mark::Mark;
 use crate::children::{self, Process};
 use crate::log::{self, ProgramOutput};
 use crate::upstream::programs::program_address::{variables, with_address};
 use crate::upstream::programs::program_settings::{ProgramListens, ProgramOptions};
 use crate::upstream::server_address::ServerAddress;
 use crate::workers::options::Resources;
-use crate::workers::python::mark::Mark;
 use crate::{descriptor_limit, permission, unix};
 
 /// The time between SIGXCPU and SIGKILL where the processor time is used up, in seconds, as for workers in Python.
@@ -79,7 +79,8 @@ impl ProgramProcess {
         let (child, _awaited) = started.map_err(|error| not_run(options, error))?;
         let process = i32::try_from(child.id()).ok().and_then(Process::new);
         let process = process.context("the system gives no number to a process")?;
-        let output = log::follow_program(pipe, &words.name(), process.id());
+        let application = options.processes.application.clone();
+        let output = log::follow_program(pipe, (&words.name(), process.id()), application);
         let output = output.inspect_err(|_| {
             children::signal_group(child.id(), Signal::KILL);
         });

@@ -58,6 +58,12 @@ impl<C> ProgramRoster<C> {
         }
     }
 
+    /// Remembers a failure that has cost a process.
+    pub(super) fn died(&mut self, what: &str) {
+        self.deaths += 1;
+        self.failed(what);
+    }
+
     /// Remembers a failure.
     pub(super) fn failed(&mut self, what: &str) {
         if self.latest.len() == Status::FAILURES {

@@ -44,6 +44,8 @@ pub struct ProgramName {
 /// How many processes of a program there are, what they find around them, and their limits.
 #[derive(Clone, Debug)]
 pub struct ProcessSettings {
+    /// The name of the application in lines of the log, where a server has several.
+    pub application: Option<String>,
     /// The folder in which they begin, if a setting names it.
     pub begins_in: Option<PathBuf>,
     /// Variables that differ from runner's environment: a name, and its value, or `None` to remove it.

@@ -11,6 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::children;
+use crate::children::left_behind::LeftBehind;
+use crate::log::LogSubject;
 use crate::upstream::programs::program_guard::ProgramGuard;
 use crate::upstream::programs::program_member::{ProgramEvent, ProgramEvents, ProgramMember};
 use crate::upstream::programs::program_members::ProgramMembers;
@@ -24,9 +26,8 @@ use crate::workers::options::GRACE;
 use crate::workers::pool::worker::Remains;
 use crate::workers::staff::death::{Death, Exit, Meaning};
 use crate::workers::staff::growth::Growth;
-use crate::workers::staff::left_behind::LeftBehind;
 use crate::workers::staff::life_stage::{Change, LifeStage};
-use crate::workers::staff::retirement::{MemoryCheck, quota};
+use crate::workers::staff::retirement::{Due, MemoryCheck, quota};
 
 /// Keeps the processes of an application.
 pub(super) struct ProgramStaff<C> {
@@ -65,7 +66,7 @@ impl<C: Send + 'static> ProgramStaff<C> {
         let now = Instant::now();
         Self {
             growth: Growth::new(place.options.processes.start_interval),
-            guard: ProgramGuard::start(place.options.processes.stop_timeout),
+            guard: ProgramGuard::start(place.options.processes.stop_timeout, place.sockets()),
             abandoned,
             place,
             members: ProgramMembers::new(),
@@ -276,7 +277,9 @@ impl<C: Send + 'static> ProgramStaff<C> {
             FailedStart::IsRepeated { delay, is_known } => {
                 self.place.roster().failed(&failure);
                 if !is_known {
+                    let name = self.place.options.processes.application.as_deref();
                     crate::log_error!(
+                        about = LogSubject::application(name),
                         "{failure}\nthe next attempt is in {:.1} s",
                         delay.as_secs_f64()
                     );
@@ -361,21 +364,30 @@ impl<C: Send + 'static> ProgramStaff<C> {
         }
     }
 
-    /// A process does not answer any more.
+    /// A process does not answer as it should any more. It gets no more requests, unless too few others are well: one fault
+    /// may make all of them unwell, and what they answer is more than nothing. Then it goes on until its successor is ready.
     fn ill(&mut self, id: WorkerId, why: &str) {
         let by = self.leave_by();
+        let is_spared = self.members.can_spare(id);
         let member = self.members.all.get_mut(&id);
         let Some(member) = member.filter(|member| member.serves()) else {
             return;
         };
+        let what = match is_spared {
+            true => "is replaced",
+            false => "serves until another is ready",
+        };
         let pid = member.process.pid();
-        let failure = format!("worker {pid} is not well, and is replaced: {why}");
+        let failure = format!("worker {pid} is not well, and {what}: {why}");
         crate::log_error!(about = member.subject(), "{failure}");
-        member.gets_no_more(&self.place.servers);
-        member.release(by);
-        let mut roster = self.place.roster();
-        roster.failed(&failure);
-        roster.deaths += 1;
+        if is_spared {
+            self.place.roster().died(&failure);
+            member.gets_no_more(&self.place.servers);
+            member.release(by);
+        } else {
+            self.place.roster().failed(&failure);
+            member.due.get_or_insert(Due::Unwell);
+        }
     }
 
     /// Ends processes that were not ready in time, and those that have not ended in time.
@@ -386,15 +398,7 @@ impl<C: Send + 'static> ProgramStaff<C> {
         for member in running.filter(|member| member.exit.is_none()) {
             let ready_by = member.ready_by(options.processes.start_timeout);
             if ready_by.is_some_and(|by| now >= by) {
-                let error = anyhow!(
-                    "cannot start `{}`: it was not ready at {} within {} s (runner.start_timeout): {}{}",
-                    options.program.command,
-                    member.address(),
-                    options.processes.start_timeout.as_secs_f64(),
-                    member.why_unready(),
-                    member.last_output()
-                );
-                late.push((error, member.since));
+                late.push((member.not_ready(options), member.since));
                 // Its end is no news.
                 member.release(now + GRACE);
             } else if member.leave_by.is_some_and(|by| now >= by) {
@@ -447,28 +451,27 @@ impl<C: Send + 'static> ProgramStaff<C> {
                 lost_lines: 0,
             },
         };
-        let meaning = death.meaning();
-        if !matches!(meaning, Meaning::Expected(_)) {
-            self.place.roster().deaths += 1;
-        }
-        match meaning {
+        match death.meaning() {
             Meaning::Expected(None) => {}
             Meaning::Expected(Some(text)) => crate::log!(about = member.subject(), "{text}"),
             Meaning::Early(failure) => {
-                let hint = match member.exit.is_some_and(|exit| exit.success()) {
-                    true => " (a server must stay in the foreground)",
-                    false => "",
-                };
-                let (command, output) = (&self.place.options.program.command, member.last_output());
-                let error = anyhow!("cannot start `{command}`: {failure}{hint}{output}");
+                self.place.roster().deaths += 1;
+                let error = member.not_started(&self.place.options, &failure);
                 self.failed(error, member.since, member.had_an_accident());
             }
             Meaning::Unasked(failure) => {
+                self.place.roster().deaths += 1;
                 self.failed(anyhow!(failure), member.since, member.had_an_accident());
+            }
+            // A server may end itself after so many requests, as `php-cgi` does (PHP_FCGI_MAX_REQUESTS).
+            Meaning::Failed(text) if member.ended_well() => {
+                self.starts.ended_serving();
+                self.place.roster().recycled += 1;
+                crate::log!(about = member.subject(), "{text}; it is replaced");
             }
             Meaning::Failed(failure) => {
                 self.starts.ended_serving();
-                self.place.roster().failed(&failure);
+                self.place.roster().died(&failure);
                 crate::log_error!(about = member.subject(), "{failure}; it is replaced");
             }
         }

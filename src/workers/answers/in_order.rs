@@ -333,7 +333,9 @@ impl LaneReader<'_> {
                 if sender
                     .try_send(Bytes::copy_from_slice(shown.as_bytes()))
                     .is_ok() => {}
-            Ok(_) | Err(Violation) => crate::log_error!("{}", shown.trim_end()),
+            Ok(_) | Err(Violation) => {
+                crate::log_error!(about = self.hub.subject(), "{}", shown.trim_end());
+            }
         }
     }
 }

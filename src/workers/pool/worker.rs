@@ -70,12 +70,13 @@ pub(crate) struct Remains {
 }
 
 impl Remains {
-    /// What the line of the log about the worker's end is about. The line names all requests that were lost; of their ids, an
+    /// What the line of the log about the worker's end is about, beside the worker. The line names all requests that were lost; of their ids, an
     /// object has room for the first.
-    pub(crate) fn log_subject(&self, pid: i32) -> LogSubject<'_> {
+    pub(crate) fn log_subject<'a>(&'a self, about: LogSubject<'a>) -> LogSubject<'a> {
         let first = self.losses.first.as_ref();
         LogSubject {
-            worker: Some(pid),
+            application: about.application,
+            worker: about.worker,
             ..first.map(RequestName::subject).unwrap_or_default()
         }
     }

@@ -3,6 +3,5 @@
 pub mod executable;
 pub mod import_failure;
 pub mod imported_folders;
-pub(crate) mod mark;
 pub mod stacks;
 pub(crate) mod template;

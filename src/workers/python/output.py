@@ -217,14 +217,15 @@ class Form:
 
     stamp = "plain"
     name = ""
+    application = ""  # its name, where a server has several
     names_requests = False  # by their ids
     marks_requests = False  # objects have members for the ids
     channel = None  # the descriptor that takes objects, and its identity
     is_ending = False  # lines need no end any more
 
 
-def form_lines(stamp, name, names_requests, channel):
-    Form.stamp, Form.name = stamp, name
+def form_lines(stamp, name, application, names_requests, channel):
+    Form.stamp, Form.name, Form.application = stamp, name, application
     Form.names_requests = names_requests
     if stamp == "json":
         Form.marks_requests = names_requests
@@ -268,6 +269,8 @@ def moment():
 def object_of(message, level, ids, more):
     """A message as an object of JSON, on a line."""
     first = {"time": moment(), "level": level, "name": Form.name or None, "message": message, "worker": os.getpid()}
+    if Form.application:
+        first["application"] = Form.application
     return object_line({**first, **ids, **more})
 
 
@@ -281,7 +284,8 @@ def own_lines(text, level, ids=None):
         before = PRIORITIES[level] + before
     elif Form.stamp == "time":
         before = "%s %s %s" % (moment(), level, before)
-    lines = ("runner worker %d: %s" % (os.getpid(), text.rstrip("\n"))).split("\n")
+    about = Form.application + ": " if Form.application else ""
+    lines = ("runner worker %d: %s%s" % (os.getpid(), about, text.rstrip("\n"))).split("\n")
     return "".join("%s%s\n" % (before, line) for line in lines).encode("utf-8", "backslashreplace")
 
 

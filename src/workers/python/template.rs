@@ -27,6 +27,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::process::{Child, Command};
 
+use crate::children::mark::Mark;
 use crate::children::{self, Awaited};
 use crate::descriptor_limit;
 use crate::log;
@@ -37,7 +38,6 @@ use crate::unix;
 use crate::workers::id::WorkerId;
 use crate::workers::options::{AsgiOptions, Lifespan, WorkerOptions};
 use crate::workers::python::import_failure::ImportFailure;
-use crate::workers::python::mark::Mark;
 use crate::workers::wire::link::FarEnd;
 
 /// The signal that ends a Python process when runner is gone, until the process watches for that itself. As with
@@ -375,9 +375,10 @@ fn description(options: &WorkerOptions, mark: &Mark, becomes: Option<WorkerId>) 
     writer.string("mark");
     writer.string(&mark.of(None));
     writer.string("log");
-    writer.tuple(3);
+    writer.tuple(4);
     writer.string(options.line_form.style.name());
     writer.string(options.line_form.name.as_deref().unwrap_or_default());
+    writer.string(options.line_form.application.as_deref().unwrap_or_default());
     writer.boolean(options.names_requests);
     writer.string("development");
     writer.boolean(options.development.is_some());

@@ -102,6 +102,7 @@ impl Attempts {
             let delay = self.back_off(&failure, ordered);
             if !is_known {
                 crate::log_error!(
+                    about = self.hub.subject(),
                     "{failure}\nthe next attempt is in {:.1} s",
                     delay.as_secs_f64()
                 );

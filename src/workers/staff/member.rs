@@ -142,7 +142,7 @@ impl LiveWorker {
     }
 
     /// It says that it has begun to serve. Returns whether that is news.
-    pub(crate) fn begin(&mut self, memory_limit: u64) -> bool {
+    pub(crate) fn begin(&mut self, memory_limit: u64, hub: &Hub) -> bool {
         if !matches!(self.stage, LifeStage::Beginning(_)) {
             return false;
         }
@@ -154,7 +154,7 @@ impl LiveWorker {
             // To replace it would not help: the next one would be as large.
             self.began_large = true;
             crate::log_warning!(
-                about = crate::log::LogSubject::worker(self.pid()),
+                about = hub.subject_of(self.pid()),
                 "worker {} takes {} MiB of memory before its first request, more than it may \
                  (runner.workers.max_memory): it is not replaced for that",
                 self.pid(),
@@ -172,10 +172,10 @@ impl LiveWorker {
     }
 
     /// Kills it because it had time to leave.
-    pub(crate) fn kill_late(&mut self) {
+    pub(crate) fn kill_late(&mut self, hub: &Hub) {
         if self.stage == LifeStage::Released && !self.killed {
             crate::log_warning!(
-                about = crate::log::LogSubject::worker(self.pid()),
+                about = hub.subject_of(self.pid()),
                 "worker {} was told to leave and has not (runner.stop_timeout); it is ended",
                 self.pid()
             );

@@ -9,7 +9,7 @@
 //! - [`growth`]: when a worker is added;
 //! - [`death`]: what the end of a worker means;
 //! - [`retirement`]: why workers are replaced though nothing is wrong with them;
-//! - [`left_behind`]: processes that the application has started.
+//! - [`left_behind`](crate::children::left_behind): processes that the application has started.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,7 +35,6 @@ use crate::{children, log, panics};
 mod attempts;
 pub(crate) mod death;
 pub(crate) mod growth;
-pub(crate) mod left_behind;
 pub(crate) mod life_stage;
 mod member;
 mod members;
@@ -215,7 +214,7 @@ impl Staff {
             Finding::Rejected(worker) => {
                 if let Some(live) = members.live(worker) {
                     crate::log_error!(
-                        about = log::LogSubject::worker(live.pid()),
+                        about = self.hub.subject_of(live.pid()),
                         "worker {} broke the worker protocol; it is killed",
                         live.pid()
                     );
@@ -230,17 +229,14 @@ impl Staff {
                         live.pid()
                     );
                     lock(&self.hub.roster).failed(&what);
-                    crate::log_error!(
-                        about = log::LogSubject::worker(live.pid()),
-                        "{what}\n{state}"
-                    );
+                    crate::log_error!(about = self.hub.subject_of(live.pid()), "{what}\n{state}");
                 }
             }
             Finding::Stuck(question) => self.stuck(question),
             Finding::GivenUp(worker, given_up) => {
                 if let Some(live) = members.live(worker) {
                     crate::log_error!(
-                        about = log::LogSubject::worker(live.pid()),
+                        about = self.hub.subject_of(live.pid()),
                         "the time to stop is over (runner.stop_timeout); requests that worker {} still had: {given_up}",
                         live.pid()
                     );
@@ -271,7 +267,10 @@ impl Staff {
     fn begun(&mut self, id: WorkerId) {
         let limit = self.options.retire_after.memory;
         let members = &mut self.workforce.members;
-        if !members.live(id).is_some_and(|live| live.begin(limit)) {
+        if !members
+            .live(id)
+            .is_some_and(|live| live.begin(limit, &self.hub))
+        {
             return;
         }
         if limit > 0 {
@@ -284,7 +283,7 @@ impl Staff {
         {
             if let Some(due) = live.due {
                 log!(
-                    about = log::LogSubject::worker(live.pid()),
+                    about = self.hub.subject_of(live.pid()),
                     "worker {} is replaced: {due}",
                     live.pid()
                 );
@@ -394,7 +393,7 @@ impl Staff {
     /// Logs the stack of a request.
     fn stuck(&mut self, question: Question) {
         let Some(live) = self.workforce.members.live(question.lane.0) else {
-            return question.log(None);
+            return question.log(self.hub.subject());
         };
         if question.reason.ends_worker() {
             live.change(Change::IsOverdue);
@@ -411,9 +410,9 @@ impl Staff {
             question.reason,
             Reason::StoppedTask | Reason::CutTask | Reason::StoppedWebSocket
         ) {
-            question.log(Some(live.pid()));
+            question.log(self.hub.subject_of(live.pid()));
         } else if question.reason == Reason::Unheard {
-            question.log(Some(live.pid()));
+            question.log(self.hub.subject_of(live.pid()));
             let mut pool = lock(&self.hub.pool);
             conversations::order(
                 &mut pool,
@@ -436,7 +435,7 @@ impl Staff {
             let questions = lock(&self.hub.pool).questions(id);
             if let (true, Some(live)) = (questions.is_empty(), self.workforce.members.live(id)) {
                 log!(
-                    about = log::LogSubject::worker(live.pid()),
+                    about = self.hub.subject_of(live.pid()),
                     "worker {}: idle",
                     live.pid()
                 );

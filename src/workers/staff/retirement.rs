@@ -17,6 +17,8 @@ pub(crate) enum Due {
     Memory(u64),
     /// A task was cancelled and does not end.
     Clinging,
+    /// It does not answer as it should when it is asked whether it is well.
+    Unwell,
 }
 
 impl Due {
@@ -45,6 +47,7 @@ impl fmt::Display for Due {
             ),
             Self::Clinging => formatter
                 .write_str("a task that was cancelled does not end (runner.request.timeout)"),
+            Self::Unwell => formatter.write_str("it is not well (--health)"),
             Self::Memory(bytes) => write!(
                 formatter,
                 "it takes {} MiB of memory (runner.workers.max_memory)",

@@ -12,6 +12,8 @@ use tokio::net::UnixStream;
 use tokio::process::Child;
 use tokio::sync::oneshot;
 
+use crate::children::left_behind::END_TIMEOUT;
+use crate::children::mark::Mark;
 use crate::children::{Awaited, Process};
 use crate::descriptor_limit;
 use crate::panics;
@@ -19,9 +21,7 @@ use crate::workers::event::WorkerEvent;
 use crate::workers::hub::Hub;
 use crate::workers::id::{TemplateId, WorkerId};
 use crate::workers::options::{Preload, WorkerOptions};
-use crate::workers::python::mark::Mark;
 use crate::workers::python::template::{Inbox, Template};
-use crate::workers::staff::left_behind::END_TIMEOUT;
 use crate::workers::staff::member::WorkerOrder;
 use crate::workers::wire::link::Link;
 use crate::workers::worker_control;
@@ -180,12 +180,15 @@ impl Templates {
             "the import of `{target}` leaves resources that forks cannot share: {hindrances}"
         );
         let is_forced = self.options.preload == Preload::Always;
+        let about = self.hub.subject();
         if !is_forced {
             crate::log_warning!(
+                about = about,
                 "{said}; each worker imports it itself (as with runner.workers.preload = False)"
             );
         } else if !std::mem::replace(&mut self.warned, true) {
             crate::log_warning!(
+                about = about,
                 "{said}; workers are forked all the same (runner.workers.preload = True)"
             );
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use tokio::sync::oneshot;
 
+use crate::children::left_behind::{END_TIMEOUT, LeftBehind};
 use crate::workers::hub::{Hub, lock};
 use crate::workers::id::{TemplateId, WorkerId};
 use crate::workers::memory::OutOfMemory;
@@ -16,7 +17,6 @@ use crate::workers::pool::worker::Worker;
 use crate::workers::python::template::TemplateMessage;
 use crate::workers::staff::attempts::{Attempts, Outcome, not_begun};
 use crate::workers::staff::death::{Death, Exit, Meaning};
-use crate::workers::staff::left_behind::{END_TIMEOUT, LeftBehind};
 use crate::workers::staff::life_stage::Change;
 use crate::workers::staff::member::{Life, Member};
 use crate::workers::staff::members::Members;
@@ -229,7 +229,7 @@ impl Workforce {
         if self.stopping.is_some() && self.attempts.starting.is_none() {
             // There is no next attempt: it would fail, too. Requests that wait for a worker are refused now.
             if self.is_crowded() && self.members.serving() == 0 {
-                crate::log_error!("{error:#}");
+                crate::log_error!(about = self.hub.subject(), "{error:#}");
                 lock(&self.hub.pool).close(Instant::now());
                 self.hub.wake();
             }
@@ -328,6 +328,7 @@ impl Workforce {
             let failure = format!("the template {cause}");
             if let Some(delay) = self.ended_early(&failure, Instant::now()) {
                 crate::log_error!(
+                    about = self.hub.subject(),
                     "{failure}; its workers go on, and it is started anew in {delay:.1} s"
                 );
             }
@@ -409,7 +410,7 @@ impl Workforce {
             lock(&self.hub.roster).deaths += 1;
         }
         let is_unasked = matches!(meaning, Meaning::Unasked(_));
-        let about = remains.log_subject(pid);
+        let about = remains.log_subject(self.hub.subject_of(pid));
         match meaning {
             Meaning::Expected(None) => {}
             Meaning::Expected(Some(text)) => log!(about = about, "{text}"),
@@ -426,7 +427,8 @@ impl Workforce {
         let Some(delay) = self.ended_early(failure, member.since) else {
             return;
         };
-        crate::log_error!("{failure}; it is replaced in {delay:.1} s");
+        let about = self.hub.subject();
+        crate::log_error!(about = about, "{failure}; it is replaced in {delay:.1} s");
         let sound = |other: &Member| other.template == member.template && other.serves();
         if !self.members.any(sound)
             && let Some((template, _)) = self.templates.forking()
@@ -458,7 +460,7 @@ impl Workforce {
                 continue;
             }
             live.leave_by = Some(now + GRACE);
-            live.kill_late();
+            live.kill_late(&self.hub);
         }
     }
 
@@ -476,7 +478,7 @@ impl Workforce {
         if over {
             for id in self.members.ids(|_| true) {
                 if let Some(live) = self.members.live(id) {
-                    live.kill_late();
+                    live.kill_late(&self.hub);
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! Processes that an application has started and that outlive their worker: they end with it.
+//! Processes that an application has started and that outlive the process of ours which has started them, a worker or a
+//! CGI program: they end with it.
 //!
 //! A process whose parent ends becomes a child of runner (see [`crate::children::adopt_orphans`]). Whose it was is seen
 //! by its process group, since each worker leads one; and by a variable, since `setsid` leaves the group: the process was
@@ -10,8 +11,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, getpgid};
 
 use crate::children;
-use crate::workers::options::GRACE;
-use crate::workers::python::mark::Mark;
+use crate::children::mark::Mark;
+
+/// How long a process may take to end that was killed.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How often they are looked for while their end is waited for.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How long a process that was told to end may take.
 pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(5);
@@ -78,6 +84,14 @@ impl LeftBehind {
     /// Whether the sweep at the end is done and no process is left.
     pub(crate) fn is_over(&self) -> bool {
         self.swept && self.groups.is_empty()
+    }
+
+    /// Ends them, and waits until none is left.
+    pub(crate) async fn ended(mut self) {
+        while !self.groups.is_empty() {
+            tokio::time::sleep(LOOK).await;
+            self.end(Instant::now());
+        }
     }
 
     /// When to look again, if nothing happens before.

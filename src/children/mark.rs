@@ -2,8 +2,6 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::workers::id::WorkerId;
-
 /// The value of the variable in the environment of one application's processes.
 #[derive(Debug)]
 pub(crate) struct Mark(String);
@@ -20,7 +18,7 @@ impl Mark {
     }
 
     /// The value for a worker, or for processes that no worker in particular has started.
-    pub(crate) fn of(&self, worker: Option<WorkerId>) -> String {
+    pub(crate) fn of(&self, worker: Option<u32>) -> String {
         let Self(all) = self;
         worker.map_or_else(|| all.clone(), |worker| format!("{all}.{worker}"))
     }
