@@ -262,7 +262,8 @@ fn options(command: clap::Command) -> String {
         .expect("memory is writable");
     let section = String::from_utf8(section).expect("clap writes UTF-8");
     let heading = section.find(".TP").expect("there are options");
-    section[heading..].to_owned()
+    // The string for an apostrophe is defined in what is cut off here.
+    section[heading..].replace("\\*(Aq", "\\(aq")
 }
 
 /// One command of the table.

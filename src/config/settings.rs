@@ -169,7 +169,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.path = ['src', 'vendor']";
     "runner.python" SettingKind::Program, DefaultValue::Unset,
         "Python interpreter of applications",
-        "The Python interpreter that applications run in. By default, it is that of the active virtual environment, else that of one beside the file (`.venv`, `venv`), else `python3`.",
+        "The Python interpreter that applications run in. By default, it is that of the virtual environment whose `runner` was called by its path (`venv/bin/runner`), else that of the active one, else that of one beside the file (`.venv`, `venv`), else `python3`.",
         "runner.python = 'venv/bin/python'";
     "runner.request.max_body" SettingKind::Size, DefaultValue::Number(1 << 30),
         "Largest request body, in bytes",

@@ -1,8 +1,10 @@
 //! Which Python runs an application, and what it finds in `sys.argv`.
 
+use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::current_folder;
 use crate::eval::Value;
 use crate::line::failure::Failure;
 use crate::line::scope::{RunFile, Scope};
@@ -25,12 +27,28 @@ pub fn python(scope: &Scope, origin: &Origin) -> Result<PathBuf, Failure> {
     let named = Origin::Property(PYTHON.into());
     let found = match &setting {
         Some(python) => executable::named(python, &scope.folder(&named)),
-        None => executable::nearest(&scope.search_path(origin)),
+        None => executable::nearest(own_environment(), &scope.search_path(origin)),
     };
     found.map_err(|missing| match setting {
         Some(_) => scope.mistake(&named, missing.message, missing.hint),
         None => Failure::mistake(missing.message, missing.hint),
     })
+}
+
+/// The virtual environment whose `runner` was called by its path (`venv/bin/runner`), as each program that pip installs
+/// there uses it.
+///
+/// A name without a `/` was looked up on `PATH`, as `python3` will be. Links are not followed: `pipx` installs `runner` in an
+/// environment of its own, in which no application is, and links to it.
+fn own_environment() -> Option<PathBuf> {
+    let called = PathBuf::from(env::args_os().next()?);
+    // The parent of a name without a `/` is empty.
+    called
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())?;
+    let program = current_folder::absolute(&called);
+    let environment = program.parent()?.parent()?;
+    executable::is_environment(environment).then(|| environment.to_owned())
 }
 
 /// Where a Python comes from, for messages: the setting with its place, or what names it instead.
@@ -41,7 +59,7 @@ pub fn python_origin(scope: &Scope, python: &Path) -> String {
         return format!("{PYTHON}, {place}");
     }
     let environment = python.parent().and_then(Path::parent);
-    match environment.is_some_and(|folder| folder.join("pyvenv.cfg").is_file()) {
+    match environment.is_some_and(executable::is_environment) {
         true => "the Python of the virtual environment".to_owned(),
         false => "the Python on `PATH`".to_owned(),
     }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -75,7 +76,12 @@ impl TrialServer {
     /// Starts a file.
     fn start(path: &Path) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("this program's own file is not known")?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        if let Some(name) = std::env::args_os().next() {
+            // The name says which virtual environment it was called in.
+            command.arg0(name);
+        }
+        let mut child = command
             .arg("runIni")
             .arg(path)
             .stdin(Stdio::null())

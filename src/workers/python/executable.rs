@@ -53,21 +53,21 @@ pub fn named(setting: &str, folder: &Path) -> Result<PathBuf, NoPython> {
     })
 }
 
-/// The interpreter where the setting names none: that of the active virtual environment, of a virtual environment in one
-/// of the folders, or the one on `PATH`.
+/// The interpreter where the setting names none: that of the virtual environment in which `runner` was called (`own`), of
+/// the active one, of one in the folders, or the one on `PATH`.
 ///
 /// # Errors
 /// [`NoPython`] if there is none, or the virtual environment has none.
-pub fn nearest(folders: &[PathBuf]) -> Result<PathBuf, NoPython> {
+pub fn nearest(own: Option<PathBuf>, folders: &[PathBuf]) -> Result<PathBuf, NoPython> {
     let active = env::var_os("VIRTUAL_ENV").filter(|folder| !folder.is_empty());
     let neighbours = folders
         .iter()
         .flat_map(|folder| ENVIRONMENTS.map(|name| folder.join(name)))
         // Other folders may have such names, too.
-        .filter(|folder| folder.join("pyvenv.cfg").is_file());
-    if let Some(environment) = active
-        .map(PathBuf::from)
+        .filter(|folder| is_environment(folder));
+    if let Some(environment) = own
         .into_iter()
+        .chain(active.map(PathBuf::from))
         .chain(neighbours)
         .next()
     {
@@ -78,6 +78,12 @@ pub fn nearest(folders: &[PathBuf]) -> Result<PathBuf, NoPython> {
             .to_owned(),
         hint: Some("install Python 3.8 or later, or set `runner.python` to where it is".to_owned()),
     })
+}
+
+/// Whether a folder is a virtual environment (PEP 405).
+#[must_use]
+pub fn is_environment(folder: &Path) -> bool {
+    folder.join("pyvenv.cfg").is_file()
 }
 
 /// The interpreter of a virtual environment.
