@@ -12,27 +12,35 @@ MANDIR = $(SHARE)/man
 BASH_COMPLETIONS = $(SHARE)/bash-completion/completions
 ZSH_COMPLETIONS = $(SHARE)/zsh/site-functions
 FISH_COMPLETIONS = $(SHARE)/fish/vendor_completions.d
+UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
+# cargo's profile, and the folder of what it builds. The tests install packages of debug programs: make dist PROFILE=dev
+PROFILE = release
+BUILT = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 # The completions must not depend on the settings of the user who builds them.
-COMPLETIONS = env -i XDG_CONFIG_HOME=/nonexistent target/release/runner completions
+COMPLETIONS = env -i XDG_CONFIG_HOME=/nonexistent $(BUILT)/runner completions
 # The installed programs must not contain paths of the build machine: paths of crates and of this project are shortened.
 REMAP = "--remap-path-prefix=$(CURDIR)=runner", "--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=crates"
+# cargo builds nothing again for the wheel if it gets the same options.
+BUILD = --profile $(PROFILE) --locked $(if $(filter-out dev,$(PROFILE)),--config 'build.rustflags = [$(REMAP)]')
 # The recipes expect cargo's output here, whatever the caller's environment says.
 export CARGO_TARGET_DIR := $(CURDIR)/target
+MAKEFLAGS += --no-print-directory
 
-.PHONY: all run test fuzz docs bench figures soak soak-site install uninstall clean
+.PHONY: all run test fuzz docs bench figures soak soak-site dist wheel sdist deb install install-built uninstall clean
 
 all:
-	$(CARGO) build --release --locked --config 'build.rustflags = [$(REMAP)]'
+	$(CARGO) build $(BUILD)
 
 run: all
-	PATH="$(CURDIR)/target/release:$$PATH" examples/hello/hello.ini
+	PATH="$(CURDIR)/$(BUILT):$$PATH" examples/hello/hello.ini
 
 # Format, lints, documentation, every test (the others still run after a failure), and fuzzing.
-test: target/venv/installed target/node/installed target/tools/mdbook/installed
+test: target/venv/installed target/node/installed target/tools/mdbook/installed $(if $(filter 0,$(shell id -u)),target/debian.tar)
 	tests/install.sh
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
+	$(MAKE) dist PROFILE=dev
 	$(CARGO) test --locked --no-fail-fast
 	$(MAKE) fuzz
 
@@ -67,15 +75,47 @@ SECONDS ?= 30
 soak-site: all
 	$(PYTHON) benches/soak_site.py --seconds $(SECONDS)
 
+# Packages to publish, and their checksums. `make dist` makes them of the same programs.
+DIST = target/dist$(if $(filter-out release,$(PROFILE)),-$(PROFILE))
+dist:
+	rm -rf $(DIST)
+	$(MAKE) wheel
+	$(MAKE) sdist
+	$(MAKE) deb
+	cd $(DIST) && sha256sum runner* >SHA256SUMS
+	@echo; echo "In $(DIST):"; cd $(DIST) && ls -sh1 runner*
+
+# For pip: both programs and the man pages, for any Python. The name of the file says which glibc it needs.
+wheel: all target/packaging-venv/installed
+	rm -f $(DIST)/runner-*.whl
+	target/packaging-venv/bin/maturin build $(BUILD) --out $(DIST)
+
+# The source for pip, which needs Rust to install it.
+sdist: target/packaging-venv/installed
+	rm -f $(DIST)/runner-*.tar.gz
+	target/packaging-venv/bin/maturin sdist --out $(DIST)
+
+# For Debian and its relatives.
+deb: all
+	mkdir -p $(DIST)
+	rm -f $(DIST)/runner_*.deb
+	packaging/deb.sh $(PROFILE) $(DIST)
+
 # Virtual environments inside target/, created again when their list of packages changes.
-target/venv/installed: tests/requirements.txt
-target/bench-venv/installed: benches/requirements.txt
-target/%/installed:
-	tests/install.sh $(filter bench,$(patsubst target/%-venv/installed,%,$@))
+define ENVIRONMENT
 	rm -rf $(@D)
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
+endef
+target/venv/installed: tests/requirements.txt
+	tests/install.sh
+	$(ENVIRONMENT)
+target/bench-venv/installed: benches/requirements.txt
+	tests/install.sh bench
+	$(ENVIRONMENT)
+target/packaging-venv/installed: packaging/requirements.txt
+	$(ENVIRONMENT)
 
 # mdBook, which builds the book.
 target/tools/mdbook/installed: docs/requirements.txt
@@ -92,21 +132,36 @@ target/node/installed: tests/apps/node/package.json
 	npm install --prefix $(@D) --no-audit --no-fund --ignore-scripts --silent
 	touch $@
 
+# A minimal Debian of this system's version, in which a test installs the package. Only root can use it.
+target/debian.tar:
+	tests/install.sh
+	mmdebstrap --quiet --variant=essential --include=python3 --format=tar "$$(. /etc/os-release; echo $$VERSION_CODENAME)" $@.new
+	mv $@.new $@
+
 install: all
+	$(MAKE) install-built
+
+# What is built already.
+install-built:
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(MANDIR)/man1" "$(MANDIR)/man5"
-	install -m 755 target/release/runner target/release/invoke "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 $(BUILT)/runner $(BUILT)/invoke "$(DESTDIR)$(PREFIX)/bin"
 	install -m 644 man/*.1 "$(MANDIR)/man1"
 	install -m 644 man/*.5 "$(MANDIR)/man5"
 	install -d "$(BASH_COMPLETIONS)" "$(ZSH_COMPLETIONS)" "$(FISH_COMPLETIONS)"
 	$(COMPLETIONS) bash >"$(BASH_COMPLETIONS)/runner"
 	$(COMPLETIONS) zsh >"$(ZSH_COMPLETIONS)/_runner"
 	$(COMPLETIONS) fish >"$(FISH_COMPLETIONS)/runner.fish"
+	install -d "$(UNITS)" "$(SHARE)/runner"
+	sed 's,/usr/,$(PREFIX)/,g' packaging/systemd/runner@.service >"$(UNITS)/runner@.service"
+	install -m 644 packaging/systemd/service.ini "$(SHARE)/runner"
 
 uninstall:
 	rm -f "$(DESTDIR)$(PREFIX)/bin/runner" "$(DESTDIR)$(PREFIX)/bin/invoke"
 	for page in man/*.1; do rm -f "$(MANDIR)/man1/$${page##*/}"; done
 	for page in man/*.5; do rm -f "$(MANDIR)/man5/$${page##*/}"; done
 	rm -f "$(BASH_COMPLETIONS)/runner" "$(ZSH_COMPLETIONS)/_runner" "$(FISH_COMPLETIONS)/runner.fish"
+	rm -f "$(UNITS)/runner@.service" "$(SHARE)/runner/service.ini"
+	-rmdir "$(SHARE)/runner"
 
 clean:
 	$(CARGO) clean

@@ -44,7 +44,7 @@
 //! | a metric | a row of METRICS in `pages/metrics.rs` | count it in `interface/measurements.rs` if `status` does not have it |
 //! | a page of the master | a path in `pages/router.rs` | |
 //! | a signal | `server/events/signals.rs` | what follows from it: `server/master.rs`, `supervisor/lifecycle.rs` |
-//! | a man page | `man/NAME.N.in` | `RUNNER_UPDATE=1 cargo test --test man` fills in the tables, and makes the reference of the book of it |
+//! | a man page | `man/NAME.N.in` | `RUNNER_UPDATE=1 cargo test --test man` fills in the tables, and makes the reference of the book of it; a link in `packaging/wheel/data` |
 //! | a page of the book | `docs/src`, with a line in `SUMMARY.md` | `cargo test --test book` tries it out |
 //!
 //! To find what is decided in the middle of a folder:

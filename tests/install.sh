@@ -35,6 +35,9 @@ npm                                    npm
 ruby                                   ruby
 cc                                     gcc
 setpriv                                util-linux
+dh                                     debhelper
+lintian                                lintian
+mmdebstrap                             mmdebstrap
 systemd-analyze                        systemd
 systemd-socket-activate                systemd
 /usr/lib/python3/dist-packages/venv    python3-venv

@@ -14,9 +14,11 @@ const MOST_FILES: usize = 12;
 /// What stands at the top of the project.
 const TOP: &[&str] = &[
     ".ci",
+    ".dockerignore",
     ".gitignore",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "Containerfile",
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE-APACHE",
@@ -30,6 +32,8 @@ const TOP: &[&str] = &[
     "fuzz",
     "grammar",
     "man",
+    "packaging",
+    "pyproject.toml",
     "src",
     "tests",
 ];
