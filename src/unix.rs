@@ -223,36 +223,28 @@ pub fn unsent(socket: BorrowedFd<'_>) -> u64 {
 
 /// Whether the system has all pages of a part of a file in its memory (`cachestat(2)`); `false` where it does not tell.
 #[must_use]
+#[cfg(target_os = "linux")]
 pub fn is_cached(file: BorrowedFd<'_>, offset: u64, length: u64) -> bool {
-    #[cfg(target_os = "linux")]
-    {
-        use nix::libc::{c_long, syscall};
-        /// It is the same for all processors but Alpha, where another call has this number and fails.
-        const CACHESTAT: c_long = 451;
-        let range = [offset, length];
-        // How many pages are cached, dirty, under writeback, evicted and recently evicted.
-        let mut counts = [0_u64; 5];
-        // SAFETY: the descriptor is open as long as it is borrowed; the system reads the two numbers of the range and writes
-        // the five counts.
-        let answered = unsafe {
-            syscall(
-                CACHESTAT,
-                file.as_raw_fd(),
-                range.as_ptr(),
-                counts.as_mut_ptr(),
-                0,
-            )
-        };
-        let page = rustix::param::page_size() as u64;
-        let end = offset.saturating_add(length);
-        let pages = end.div_ceil(page).saturating_sub(offset / page);
-        answered == 0 && counts[0] >= pages
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = (file, offset, length);
-        false
-    }
+    use nix::libc::{c_long, syscall};
+    /// It is the same for all processors but Alpha, where another call has this number and fails.
+    const CACHESTAT: c_long = 451;
+    let range = [offset, length];
+    // How many pages are cached, dirty, under writeback, evicted and recently evicted.
+    let mut counts = [0_u64; 5];
+    let result = counts.as_mut_ptr();
+    // SAFETY: the descriptor is open as long as it is borrowed; the system reads two numbers and writes five.
+    let answered = unsafe { syscall(CACHESTAT, file.as_raw_fd(), range.as_ptr(), result, 0) };
+    let page = rustix::param::page_size() as u64;
+    let end = offset.saturating_add(length);
+    let pages = end.div_ceil(page).saturating_sub(offset / page);
+    answered == 0 && counts[0] >= pages
+}
+
+/// The same on systems that do not tell.
+#[must_use]
+#[cfg(not(target_os = "linux"))]
+pub fn is_cached(_: BorrowedFd<'_>, _: u64, _: u64) -> bool {
+    false
 }
 
 /// How many descriptors fit in one message (`SCM_MAX_FD` of Linux).
