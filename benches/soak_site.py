@@ -28,7 +28,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from processes import command_lines, kill_all
+from processes import command_lines, kill_all, stat
 from servers import free_port
 from soak_processes import MARK, Master, measure
 from soak_site_clients import PATIENCE, Client, Sent
@@ -215,7 +215,9 @@ class Site:
             able = [pid for pid in dict.fromkeys(reversed(recent)) if pid in alive]
             if part == "cgi":
                 # Each answers once, and is told of when it has ended.
-                able = [pid for pid in alive if any("cgi-bin/count" in line for line in command_lines([pid]))]
+                programs = [pid for pid in alive if any("cgi-bin/count" in line for line in command_lines([pid]))]
+                # The shell itself, not what it has started.
+                able = [pid for pid in programs if (stat(pid) or [0, 0, 0])[2] == str(pid)]
             if able:
                 break
             await asyncio.sleep(0.01)
@@ -226,6 +228,9 @@ class Site:
             os.kill(able[0], signal.SIGKILL)
         except ProcessLookupError:
             return
+        # On a busy machine it takes a moment until it dies, and takes requests until then.
+        while (stat(able[0]) or ["Z"])[0] not in "ZX":
+            await asyncio.sleep(0.001)
         self.kills.append((before, time.monotonic(), part, able[0]))
 
     async def run(self):
