@@ -45,14 +45,14 @@ pub(super) fn stand_for_part(bytes: &[u8]) -> bool {
 }
 
 /// What comes next of what hyper wants to be written.
-pub(super) enum Next<'a, 'b> {
+pub(super) enum NextWrite<'a, 'b> {
     /// Bytes.
     Slices(&'a [IoSlice<'b>]),
     /// A part of a file, of which so many bytes are left.
     Part(usize),
 }
 
-impl<'a, 'b> Next<'a, 'b> {
+impl<'a, 'b> NextWrite<'a, 'b> {
     /// What comes next in these slices.
     pub(super) fn of(slices: &'a [IoSlice<'b>]) -> Self {
         match slices.iter().position(|slice| stand_for_part(slice)) {
@@ -178,7 +178,7 @@ mod tests {
     use tokio::io::AsyncReadExt;
     use tokio::net::UnixStream;
 
-    use super::{FileParts, LONGEST, Next, Sent};
+    use super::{FileParts, LONGEST, NextWrite, Sent};
     use crate::gateway::body::response_body::FilePart;
     use crate::gateway::socket::stream::Stream;
     use crate::interface::body_file::BodyFile;
@@ -222,9 +222,12 @@ mod tests {
             assert_eq!(stand_in.len() as u64, length);
             let head = IoSlice::new(b"head");
             let part = IoSlice::new(&stand_in[1..]);
-            assert!(matches!(Next::of(&[head, part]), Next::Slices([one]) if &**one == b"head"));
-            let is_part = |next| matches!(next, Next::Part(count) if count as u64 == length - 1);
-            assert!(is_part(Next::of(&[IoSlice::new(b""), part, head])));
+            assert!(
+                matches!(NextWrite::of(&[head, part]), NextWrite::Slices([one]) if &**one == b"head")
+            );
+            let is_part =
+                |next| matches!(next, NextWrite::Part(count) if count as u64 == length - 1);
+            assert!(is_part(NextWrite::of(&[IoSlice::new(b""), part, head])));
             left += length as usize;
         }
         let receiving = async {

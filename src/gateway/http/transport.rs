@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 use crate::gateway::http::connection_state::ConnectionState;
-use crate::gateway::http::file_parts::{Next, Sent, stand_for_part};
+use crate::gateway::http::file_parts::{NextWrite, Sent, stand_for_part};
 use crate::gateway::http::request_timer::{Overdue, RequestTimer};
 use crate::gateway::http::shadow_parser::{self, ShadowParser};
 use crate::gateway::slow_client::{Pace, PacedStream, StallTimer};
@@ -322,9 +322,9 @@ impl AsyncWrite for Transport {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let parts = match Next::of(parts) {
-            Next::Part(length) => return self.poll_send_part(length, context),
-            Next::Slices(slices) => slices,
+        let parts = match NextWrite::of(parts) {
+            NextWrite::Part(length) => return self.poll_send_part(length, context),
+            NextWrite::Slices(slices) => slices,
         };
         let length: usize = parts.iter().map(|part| part.len()).sum();
         let mut joined = [MaybeUninit::uninit(); SMALL];
