@@ -41,6 +41,7 @@
 //! | a gateway | a folder in `gateway/` that turns bytes into [`interface::Request`] | `plan/gateway.rs`, `server/gateway_task.rs`, and a command in `commands/run/` |
 //! | a message to workers | `protocol/worker/frame.rs` | the pool's side in `workers/`, Python's in `workers/python/exchange.py` and `workers/python/asgi/asgi_lane.py` |
 //! | a field of `status` | `interface/master_status.rs` | fill it where it is known, show it in `commands/master/status_text.rs` and `pages/status_view.rs` |
+//! | a target of `export` | a file in `export/` and a variant in `export/mod.rs`; a fact that it needs: `export/exported_server.rs`, filled in `commands/edit/exported_facts.rs` | what its own tool says of it: `tests/export.rs` |
 //! | a metric | a row of METRICS in `pages/metrics.rs` | count it in `interface/measurements.rs` if `status` does not have it |
 //! | a page of the master | a path in `pages/router.rs` | |
 //! | a signal | `server/events/signals.rs` | what follows from it: `server/master.rs`, `supervisor/lifecycle.rs` |
@@ -84,8 +85,9 @@
 //! |---|---|---|---|
 //! | [`run`] | the program: a line a stage | `server` `commands` `graph` `plan` `line` `config` `supervisor` `log` `current_folder` | |
 //! | [`server`] | plan → a running server | `plan` `line` `acme` `application` `gateway` `supervisor` `pages` `interface` `file_watch` `panics` `log` `children` `descriptor_limit` `current_folder` `own_file` `permission` `unix` | `webbrowser` |
-//! | [`commands`] | a row and a file each | `import` `graph` `plan` `line` `application` `upstream` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `secrets` `permission` | `clap` `clap_complete` `similar` `textwrap` |
+//! | [`commands`] | a row and a file each | `import` `export` `graph` `plan` `line` `application` `upstream` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `secrets` `current_folder` `permission` | `clap` `clap_complete` `similar` `textwrap` |
 //! | [`import`] | files of other servers → settings; pure | `syntax` | |
+//! | [`export`] | what a server is to do → files of systemd, web servers, containers; pure | | |
 //! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `application` `supervisor` `config` `eval` `syntax` | `clap` |
 //! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `cgi_host` `upstream` `gateway` `supervisor` `pages` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` `own_file` `permission` | |
 //! | [`mod@line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `current_folder` | `clap` |
@@ -138,6 +140,8 @@ pub mod graph;
 pub mod commands;
 
 pub mod import;
+
+pub mod export;
 
 pub mod server;
 

@@ -38,6 +38,8 @@ const BESIDE: &[&str] = &[
 
 /// Files whose diagnostics depend on the machine or on a running server, and the test that shows them instead.
 const CONDITIONS: &[(&str, &str)] = &[
+    ("src/commands/edit/export.rs", "tests/export.rs"),
+    ("src/commands/edit/exported_facts.rs", "tests/export.rs"),
     ("src/commands/edit/fmt.rs", "tests/format.rs"),
     ("src/commands/edit/import.rs", "tests/import/gunicorn.case"),
     ("src/commands/edit/import.rs", "tests/import/others.case"),

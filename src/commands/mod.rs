@@ -3,7 +3,7 @@
 
 use crate::graph::entry::{Commands, Entry};
 use applications::{application_words, cgi_bin, files, fixed, upstream};
-use edit::{fmt, import, init};
+use edit::{export, fmt, import, init};
 use look::{check, completions, eval, explain, graph, help, show};
 use master::{reload, status, stop};
 use run::{call, cgi, fastcgi, launch, run_ini, serve, supervise, true_false, uwsgi};
@@ -31,6 +31,7 @@ pub static ENTRIES: &[Entry] = &[
     graph::ENTRY,
     init::ENTRY,
     import::ENTRY,
+    export::ENTRY,
     fmt::ENTRY,
     check::ENTRY,
     show::ENTRY,

@@ -77,6 +77,8 @@ pub struct Served {
     pub arguments: Vec<OsString>,
     /// Whether a web server before it passes requests on, and logs them.
     pub is_behind_web_server: bool,
+    /// Whether sockets that a service manager passes are served in place of those that it would open.
+    pub takes_passed: bool,
 }
 
 impl Served {

@@ -64,12 +64,12 @@ pub fn line(scope: &Scope) -> Line {
 /// There is no such file, or it has mistakes.
 pub fn read(scope: Scope, word: &Word) -> Result<Scope, Failure> {
     let file = run_file(&scope, word);
-    let mut layers = scope.layers;
+    let mut layers = scope.layers.clone();
     let keys = layers.iter().rev();
     let keys = keys.take_while(|layer| matches!(layer, Layer::Keys(_)));
     let below = layers.len() - keys.count();
     layers.insert(below, Layer::File(file.path.clone()));
-    Scope::load(layers, Some(file))
+    scope.with_layers(layers, Some(file))
 }
 
 /// Adds the defaults of `supervise` below all layers.
@@ -77,7 +77,7 @@ pub fn with_defaults(scope: Scope) -> Result<Scope, Failure> {
     let layers = defaults(scope.layers.clone());
     match layers.len() == scope.layers.len() {
         true => Ok(scope),
-        false => Scope::load(layers, scope.file),
+        false => scope.with_layers(layers, scope.file.clone()),
     }
 }
 

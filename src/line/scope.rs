@@ -28,6 +28,8 @@ pub struct Scope {
     pub configuration: Rc<Configuration>,
     /// The file that is run, if a file is run.
     pub file: Option<RunFile>,
+    /// What is planned is to run on another machine: its users, certificates and folders for pid files need not be here.
+    pub is_elsewhere: bool,
 }
 
 /// The file that is run.
@@ -69,6 +71,18 @@ impl Scope {
             layers,
             configuration,
             file,
+            is_elsewhere: false,
+        })
+    }
+
+    /// The same with other layers and another file.
+    ///
+    /// # Errors
+    /// Every mistake in them.
+    pub fn with_layers(&self, layers: Vec<Layer>, file: Option<RunFile>) -> Result<Self, Failure> {
+        Ok(Self {
+            is_elsewhere: self.is_elsewhere,
+            ..Self::load(layers, file)?
         })
     }
 

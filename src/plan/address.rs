@@ -80,6 +80,22 @@ pub fn take_urls(scope: &Scope, line: &mut Line) -> Result<Vec<PlacedUrl>, Failu
     }
 }
 
+/// Whether sockets that a service manager passes are served where these URLs were written: one that is not typed, those of
+/// several that listen there, and those that name passed sockets.
+#[must_use]
+pub fn takes_passed(urls: &[PlacedUrl]) -> bool {
+    match urls {
+        [PlacedUrl { url, origin }] => match &url.socket {
+            SocketUrl::Passed(_) => true,
+            SocketUrl::Descriptor(descriptor) => descriptor.number > 2,
+            socket @ (SocketUrl::Tcp { .. } | SocketUrl::Unix(_)) => {
+                is_replaced_by_passed(socket, origin)
+            }
+        },
+        several => !several.is_empty(),
+    }
+}
+
 /// The sockets that a service manager passes, if it passes any, in place of a configured URL: the manager has opened
 /// what the URL says, or its replacement. A typed URL, and one that names passed sockets, stays.
 #[must_use]

@@ -19,6 +19,9 @@ use crate::syntax::{Diagnostic, Diagnostics, quoted};
 /// The setting with the programs that run beside a server.
 const PROGRAMS: &str = "runner.supervise.programs";
 
+/// The code of the mistake that a folder is not there.
+const MISSING: &str = "setting/missing";
+
 /// The setting with the commands that run before the application starts.
 const BEFORE_START: &str = "runner.before_start";
 
@@ -65,7 +68,7 @@ pub fn mistakes(scope: &Scope) -> Vec<Diagnostic> {
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
         let message = format!("there is no folder `{}`", folder.display());
         let origin = Origin::Property(PID_FILE.into());
-        mistakes.push(wrong(scope, &origin, "setting/missing", message));
+        mistakes.push(wrong(scope, &origin, MISSING, message));
     }
     mistakes.extend(lock(scope, STARTUP_LOCK).err());
     mistakes.extend(lock(scope, PID_LOCK).err());
@@ -104,7 +107,10 @@ pub fn supervision(scope: &Scope) -> Result<Supervision, Failure> {
         let hint = format!("set `{PID_FILE} = '/run/my_app.pid'`");
         return Err(Failure::mistake("`supervise` needs a pid file", Some(hint)));
     };
-    let mistakes = mistakes(scope);
+    let mut mistakes = mistakes(scope);
+    if scope.is_elsewhere {
+        mistakes.retain(|one| one.code != MISSING);
+    }
     if !mistakes.is_empty() {
         return Err(Diagnostics(mistakes).into());
     }

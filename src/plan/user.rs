@@ -23,7 +23,10 @@ const SOCKET_MODE: &str = "runner.socket.mode";
 /// There is no such user or group, or only root can become it.
 pub fn identity(scope: &Scope) -> Result<Identity, Failure> {
     let settings = &scope.configuration;
-    let (user, group) = (settings.text(USER), settings.text(GROUP));
+    let (user, group) = match scope.is_elsewhere {
+        true => (None, None),
+        false => (settings.text(USER), settings.text(GROUP)),
+    };
     let account = Account::find(user.as_deref(), group.as_deref()).map_err(|error| {
         let name = match error.of_group {
             true => GROUP,
@@ -70,7 +73,8 @@ pub fn unknown_accounts(scope: &Scope) -> Vec<Diagnostic> {
 /// There is no such group.
 pub fn socket_rights(scope: &Scope) -> Result<FileRights, Failure> {
     let settings = &scope.configuration;
-    let group = settings.text(SOCKET_GROUP).map(|name| {
+    let group = settings.text(SOCKET_GROUP);
+    let group = group.filter(|_| !scope.is_elsewhere).map(|name| {
         let number = privileges::group_number(&name).map_err(|error| {
             let origin = Origin::Property(SOCKET_GROUP.into());
             scope.mistake(&origin, error.message, error.hint)

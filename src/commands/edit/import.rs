@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction};
 use serde::Deserialize;
 
 use crate::commands::edit::import_trial;
-use crate::commands::edit::init::{first_line, write_new};
+use crate::commands::edit::init::{PROGRAM, first_line, write_new};
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options};
 use crate::graph::node::action;
 use crate::graph::report::print;
@@ -182,7 +182,7 @@ impl Import {
         let text = written(&mut site, &first_line(), &name);
         let done = match &self.output {
             Some(path) => {
-                write_new(path, &text)?;
+                write_new(path, &text, PROGRAM)?;
                 ExitCode::SUCCESS
             }
             None => print(&text),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::commands::edit::init::write_new;
+use crate::commands::edit::init::{PROGRAM, write_new};
 use crate::import::imported_site::{ImportedSite, ListenAddress, ListenProtocol, Placed};
 use crate::import::imported_text::ImportedText;
 use crate::import::written_site::written;
@@ -142,7 +142,7 @@ impl Drop for TrialServer {
 /// It does not start, or does not answer.
 pub(super) fn try_out(folder: &Path, text: &str) -> Result<(), Failure> {
     let path = folder.join(format!(".import-{}.ini", std::process::id()));
-    write_new(&path, text)?;
+    write_new(&path, text, PROGRAM)?;
     let _file = TrialFile(&path);
     Ok(asked(&path)?)
 }

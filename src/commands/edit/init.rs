@@ -83,7 +83,7 @@ fn init(scope: &Scope, folder: &Path) -> Result<ExitCode, Failure> {
         false => folder,
     };
     let found = find_applications(scope, folder)?;
-    write_new(&path, &text(&first_line(), &found))?;
+    write_new(&path, &text(&first_line(), &found), PROGRAM)?;
     Ok(print(&report(&path, &found)))
 }
 
@@ -94,12 +94,15 @@ fn already_exists(path: &Path) -> Failure {
     )
 }
 
+/// The mode of files that can be executed, before the umask.
+pub(super) const PROGRAM: u32 = 0o777;
+
 /// Creates the file, unless there is one.
-pub(super) fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+pub(super) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
     let new = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(0o777)
+        .mode(mode)
         .open(path);
     let written = new.and_then(|mut file| {
         file.write_all(text.as_bytes()).inspect_err(|_| {

@@ -258,6 +258,7 @@ fn problems_of(
         layers,
         configuration: Rc::new(inspection.configuration),
         file: Some(file),
+        is_elsewhere: false,
     };
     problems.extend(missing(&scope.configuration));
     problems.extend(unread(&scope));
@@ -400,6 +401,7 @@ fn shortcut(
                     application,
                     arguments: Vec::new(),
                     is_behind_web_server: false,
+                    takes_passed: false,
                 })
             },
         ),

@@ -141,6 +141,7 @@ fn below(scope: &Scope, named: Vec<Layer>, file: OsString) -> CheckedFile {
             layers: layers(scope, named),
             configuration: Rc::clone(&scope.configuration),
             file: None,
+            is_elsewhere: false,
         },
         word: Word {
             text: file.to_string_lossy().into_owned(),

@@ -27,14 +27,17 @@ application, each with the file and line that it comes from. FORMAT is `tree`,
         arguments: |command| command.arg(format_option(FORMATS)),
         resolve: |scope, mut arguments| {
             let format = format(&mut arguments)?;
-            let node = resolve(scope, arguments)?;
+            let node = resolve_file(scope, arguments)?;
             Ok(Box::new(Graph { node, format }))
         },
     },
 };
 
-/// Resolves the file that the first word names.
-fn resolve(scope: Scope, arguments: Arguments) -> Result<Box<dyn Node>, Failure> {
+/// Resolves the command that the file runs which the first word names; the other words are its arguments.
+///
+/// # Errors
+/// There is no such file, or it has mistakes.
+pub fn resolve_file(scope: Scope, arguments: Arguments) -> Result<Box<dyn Node>, Failure> {
     let mut line = arguments.line.clone();
     if let Some(word) = line.words.first().cloned()
         && let Some(first) = script::command(&scope.path(&word))

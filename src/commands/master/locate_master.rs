@@ -162,6 +162,7 @@ fn unread(scope: &Scope, word: &Word, command: &str, failure: Failure) -> Failur
             configuration: Rc::new(config::inspect(&layers).configuration),
             layers,
             file: None,
+            is_elsewhere: false,
         };
         let pid_file = read.configuration.path(PID_FILE);
         let known = pid_file.or_else(|| socket(&read).ok().flatten());

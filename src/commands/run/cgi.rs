@@ -82,6 +82,7 @@ impl Node for Cgi {
             application: self.application.clone(),
             arguments: Vec::new(),
             is_behind_web_server: true,
+            takes_passed: false,
         })
     }
 }

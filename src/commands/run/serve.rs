@@ -14,7 +14,7 @@ use crate::line::scope::Scope;
 use crate::line::word::Origin;
 use crate::plan::Plan;
 use crate::plan::address::{
-    PlacedUrl, configured_urls, override_url, parse_port, take_urls, unless_passed,
+    PlacedUrl, configured_urls, override_url, parse_port, take_urls, takes_passed, unless_passed,
 };
 use crate::plan::application::ApplicationName;
 use crate::plan::application::recipe::Recipe;
@@ -244,6 +244,7 @@ impl Node for Serve {
             application: self.application.clone(),
             arguments: self.arguments.clone(),
             is_behind_web_server: false,
+            takes_passed: takes_passed(&self.urls),
         })
     }
 

@@ -135,9 +135,9 @@ pub fn read_settings(scope: Scope, word: &Word) -> Result<Scope, Failure> {
 
 /// The settings of a file of keys over those in force.
 fn read(scope: Scope, file: RunFile) -> Result<Scope, Failure> {
-    let mut layers = defaults(scope.layers);
+    let mut layers = defaults(scope.layers.clone());
     layers.push(Layer::Keys(file.path.clone()));
-    Scope::load(layers, Some(file))
+    scope.with_layers(layers, Some(file))
 }
 
 fn prepend(line: &mut Line, words: Vec<Word>) {

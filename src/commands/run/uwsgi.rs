@@ -10,7 +10,7 @@ use crate::line::failure::Failure;
 use crate::line::scope::{DEFAULT, Scope};
 use crate::line::word::Origin;
 use crate::plan::Plan;
-use crate::plan::address::{take_socket_url, unless_passed};
+use crate::plan::address::{PlacedUrl, take_socket_url, takes_passed, unless_passed};
 use crate::plan::application::ApplicationName;
 use crate::plan::application::recipe::Recipe;
 use crate::plan::gateway::{Audience, Gateway};
@@ -65,6 +65,18 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Uwsgi, Failure> {
     })
 }
 
+impl Uwsgi {
+    /// Without a URL, any sockets that are passed are served.
+    fn takes_passed(&self) -> bool {
+        self.url_origin.as_ref().is_none_or(|origin| {
+            takes_passed(&[PlacedUrl {
+                url: ServerUrl::clear(self.url.clone()),
+                origin: origin.clone(),
+            }])
+        })
+    }
+}
+
 impl Node for Uwsgi {
     fn job(&self, supervision: Option<&Supervision>) -> Result<Job<'_>, Failure> {
         let plan = Plan::new(
@@ -98,6 +110,7 @@ impl Node for Uwsgi {
             application: self.application.clone(),
             arguments: Vec::new(),
             is_behind_web_server: true,
+            takes_passed: self.takes_passed(),
         })
     }
 

@@ -42,6 +42,9 @@ pub fn setup(
     scope: &Scope,
     places: TlsPlaces<'_>,
 ) -> Result<(Option<TlsSetup>, Vec<Diagnostic>), Failure> {
+    if scope.is_elsewhere {
+        return Ok((None, Vec::new()));
+    }
     let problems = problems(scope, places).into_iter();
     let (mistakes, doubts): (Vec<_>, Vec<_>) =
         problems.partition(|problem| problem.severity == Severity::Error);

@@ -1,0 +1,88 @@
+//! The image of a container: small, without rights, on a file system that may be read-only.
+
+use crate::export::containers::container::{APP, Container};
+use crate::export::containers::yaml_text::quoted_text;
+use crate::export::export_remarks::ExportRemarks;
+use crate::export::exported_server::{ExportedPackages, ExportedServer, whole_seconds};
+
+/// The lines of the file.
+pub(in crate::export) fn text(server: &ExportedServer, remarks: &mut ExportRemarks) -> String {
+    let container = Container::of(server, remarks);
+    let id = &server.identifier;
+    let (user, number) = &container.user;
+    let mut text = format!(
+        "\
+# Build it in the folder of the file, with the program `runner` beside it:
+#
+#   cp \"$(command -v runner)\" . && docker build -t {id} .
+#   docker run --read-only --tmpfs /tmp -p {port}:{port} {id}
+#
+# `.dockerignore` keeps out what the image does not need: .git, .venv, .env.
+ARG PYTHON=3.13
+FROM python:${{PYTHON}}-slim
+
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+
+COPY --chmod=755 runner /usr/local/bin/runner
+",
+        port = container.ports.first().copied().unwrap_or(8000)
+    );
+    text.push_str(&format!(
+        "RUN id {user} || useradd --system --user-group --uid {number} --no-create-home {user}\n\nWORKDIR {APP}\n"
+    ));
+    match server.packages {
+        Some(ExportedPackages::Requirements) => text.push_str(
+            "# A layer of its own, which is built again only if the packages change.\n\
+             COPY requirements.txt ./\nRUN pip install --no-cache-dir -r requirements.txt\nCOPY . .\n",
+        ),
+        Some(ExportedPackages::Project) => {
+            text.push_str("COPY . .\nRUN pip install --no-cache-dir .\n");
+        }
+        None => {
+            text.push_str("# No list of Python packages was found (requirements.txt, pyproject.toml).\nCOPY . .\n");
+        }
+    }
+    let folders = container.written.iter().filter(|folder| *folder != "/tmp");
+    let folders: Vec<String> = folders.cloned().collect();
+    if !folders.is_empty() {
+        let list: Vec<String> = folders.iter().map(|folder| shell_word(folder)).collect();
+        let list = list.join(" ");
+        text.push_str(&format!(
+            "# With a read-only file system, these are to be mounted (--tmpfs).\n\
+             RUN mkdir -p {list} && chown {number}:{number} {list}\n"
+        ));
+    }
+    text.push_str(&format!("\nUSER {number}:{number}\n"));
+    let ports: Vec<String> = container
+        .ports
+        .iter()
+        .chain(&container.pages)
+        .map(ToString::to_string)
+        .collect();
+    if !ports.is_empty() {
+        text.push_str(&format!("EXPOSE {}\n", ports.join(" ")));
+    }
+    let grace = whole_seconds(server.stop_timeout) + 10;
+    text.push_str(&format!(
+        "# It finishes its requests: `docker stop -t {grace}`, longer than runner.stop_timeout.\nSTOPSIGNAL SIGTERM\n"
+    ));
+    if !container.health.is_empty() {
+        text.push_str(&format!(
+            "HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD {}\n",
+            words(&container.health)
+        ));
+    }
+    text.push_str(&format!("CMD {}\n", words(&container.command)));
+    text
+}
+
+/// The words of a command in the form of JSON, in which Docker expands nothing.
+fn words(words: &[String]) -> String {
+    let words: Vec<String> = words.iter().map(|word| quoted_text(word)).collect();
+    format!("[{}]", words.join(", "))
+}
+
+/// A word of a line for the shell of the image.
+fn shell_word(text: &str) -> String {
+    shell_words::quote(text).into_owned()
+}
