@@ -8,6 +8,7 @@ mod support;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use exporting::{HELLO, export, exported, folder};
 use proptest::strategy::{Strategy, ValueTree};
@@ -475,4 +476,30 @@ fn mistakes_are_said() {
         assert!(outcome.stderr.contains(message), "{outcome:#?}");
         assert!(outcome.stderr.contains(hint), "{outcome:#?}");
     }
+}
+
+/// A service has neither the virtual environment of the shell nor its `PATH`.
+#[test]
+fn the_python_of_the_shell_is_that_of_the_service() {
+    let folder = folder("serve", "runner.user = 'www-data'\n").file("b in/.keep", "");
+    let environment = python().parent().and_then(Path::parent).map(Path::to_owned);
+    let environment = environment.expect("a virtual environment");
+    let export = |name: &str, value: &OsStr| {
+        let words = ["export", "systemd", "hello.ini", "-o", "units"];
+        let folder = folder.clone().file("units/.keep", "");
+        folder.runner(words).env(name, value).run();
+        let service = folder.read("units/hello.service");
+        fs::remove_dir_all(folder.path("units")).expect("the units");
+        service
+    };
+    let unit = export("VIRTUAL_ENV", environment.as_os_str());
+    let line = format!("\nEnvironment=VIRTUAL_ENV={}\n", environment.display());
+    assert!(unit.contains(&line), "{unit}");
+
+    let link = folder.path("b in/python3");
+    std::os::unix::fs::symlink("/usr/bin/python3", &link).expect("a link");
+    let here = folder.path("b in").display().to_string();
+    let unit = export("PATH", OsStr::new(&format!("{here}:/usr/bin:/bin")));
+    let line = format!("\nEnvironment=\"PATH={here}:/usr/local/sbin:");
+    assert!(unit.contains(&line), "{unit}");
 }

@@ -66,6 +66,8 @@ pub struct ExportedServer {
     pub needed: Vec<(&'static str, String)>,
     /// The virtual environment of the shell that its Python is in, if no setting names that.
     pub shell_environment: Option<String>,
+    /// The folder of its Python, if that was found on the shell's `PATH` and is not in a folder of the system.
+    pub shell_python: Option<String>,
     /// Its workers.
     pub workers: ExportedWorkers,
     /// How the application's Python packages are listed in its folder.
@@ -179,6 +181,7 @@ impl ExportedServer {
             .chain(needed)
             .chain(&self.written_folders)
             .chain(&self.shell_environment)
+            .chain(&self.shell_python)
             .map(String::as_str)
     }
 }

@@ -14,6 +14,9 @@ const MADE: [(&str, &str); 5] = [
     ("/var/log", "LogsDirectory"),
 ];
 
+/// What services find programs by (systemd.exec(5)).
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
+
 /// Folders that `ProtectHome=` hides, and those that `PrivateTmp=` does.
 const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
 const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
@@ -162,6 +165,11 @@ fn service(server: &ExportedServer, has_socket: bool, remarks: &mut ExportRemark
             "Environment={}",
             assignment("VIRTUAL_ENV", folder)
         ));
+    }
+    if let Some(folder) = &server.shell_python {
+        add("# With the folder of the Python that the shell has, in which this was exported.");
+        let path = format!("{folder}:{PATH}");
+        add(&format!("Environment={}", assignment("PATH", &path)));
     }
     for (setting, names) in &folders.made {
         add(&format!("{setting}={}", names.join(" ")));

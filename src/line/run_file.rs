@@ -62,8 +62,8 @@ pub fn line(scope: &Scope) -> Line {
 ///
 /// # Errors
 /// There is no such file, or it has mistakes.
-pub fn read(scope: Scope, word: &Word) -> Result<Scope, Failure> {
-    let file = run_file(&scope, word);
+pub fn read(scope: &Scope, word: &Word) -> Result<Scope, Failure> {
+    let file = run_file(scope, word);
     let mut layers = scope.layers.clone();
     let keys = layers.iter().rev();
     let keys = keys.take_while(|layer| matches!(layer, Layer::Keys(_)));

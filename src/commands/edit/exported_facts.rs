@@ -79,9 +79,9 @@ impl Exported<'_> {
         let urls = urls.collect::<Result<Vec<_>, Failure>>()?;
         let is_tls = urls.iter().any(|url| url.is_tls);
         let certificates = match is_tls {
-            true => texts(settings.paths("runner.tls.cert"))?
+            true => texts(&settings.paths("runner.tls.cert"))?
                 .into_iter()
-                .zip(texts(settings.paths("runner.tls.key"))?)
+                .zip(texts(&settings.paths("runner.tls.key"))?)
                 .collect(),
             false => Vec::new(),
         };
@@ -115,10 +115,11 @@ impl Exported<'_> {
             proxy_protocol: settings.boolean("runner.http.proxy_protocol"),
             hosts: self.hosts(),
             certificates,
-            written_folders: texts(written_folders)?,
-            kept_folders: texts(kept_folders)?,
+            written_folders: texts(&written_folders)?,
+            kept_folders: texts(&kept_folders)?,
             needed: self.needed(&applications)?,
             shell_environment: shell_environment(&applications)?,
+            shell_python: shell_python(&applications)?,
             workers: workers(&applications),
             packages: packages(&folder),
             places: places(scope),
@@ -398,6 +399,28 @@ fn shell_environment(
     uses.then(|| text(&active)).transpose()
 }
 
+/// The folder of a Python that was found on this shell's `PATH`, and that a service does not find.
+fn shell_python(applications: &[(&ApplicationName, Scope)]) -> Result<Option<String>, Failure> {
+    const USUAL: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin"];
+    for (application, scope) in applications {
+        let is_python = matches!(application, ApplicationName::Python { .. });
+        if !is_python || scope.configuration.text("runner.python").is_some() {
+            continue;
+        }
+        let python = python(scope, application.origin())?;
+        let Some(folder) = python.parent() else {
+            continue;
+        };
+        let is_environment = folder
+            .parent()
+            .is_some_and(|above| above.join("pyvenv.cfg").is_file());
+        if !is_environment && !USUAL.iter().any(|usual| Path::new(usual) == folder) {
+            return text(folder).map(Some);
+        }
+    }
+    Ok(None)
+}
+
 fn packages(folder: &Path) -> Option<ExportedPackages> {
     if folder.join("requirements.txt").is_file() {
         return Some(ExportedPackages::Requirements);
@@ -418,7 +441,7 @@ fn places(scope: &Scope) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn texts(paths: Vec<PathBuf>) -> Result<Vec<String>, Failure> {
+fn texts(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
     paths
         .iter()
         .map(|path| text(&current_folder::absolute(path)))

@@ -44,6 +44,12 @@ pub(super) fn web_server_url(
         );
         remarks.note(server, URL, text);
     }
+    let is_file = matches!(url.address, ExportedAddress::Unix(_));
+    if is_file && server.socket_mode.is_none_or(|mode| mode & 0o066 == 0) {
+        let text = "the socket admits the server's user and root only: `runner.socket.group = 'www-data'` and \
+                    `runner.socket.mode = '660'` admit a web server of that group";
+        remarks.note(server, "runner.socket.mode", text);
+    }
     if server.protocol != ExportedProtocol::Http {
         return Some(url);
     }
