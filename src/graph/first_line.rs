@@ -35,7 +35,7 @@ pub fn resolve(
     line.words.splice(0..0, first.words);
     Ok(Box::new(Script {
         written: word.text.clone(),
-        node: resolve::command(commands, scope.with_layers(layers, None)?, line)?,
+        node: resolve::command(commands, scope.clone().with_layers(layers, None)?, line)?,
     }))
 }
 

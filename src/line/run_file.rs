@@ -62,8 +62,8 @@ pub fn line(scope: &Scope) -> Line {
 ///
 /// # Errors
 /// There is no such file, or it has mistakes.
-pub fn read(scope: &Scope, word: &Word) -> Result<Scope, Failure> {
-    let file = run_file(scope, word);
+pub fn read(scope: Scope, word: &Word) -> Result<Scope, Failure> {
+    let file = run_file(&scope, word);
     let mut layers = scope.layers.clone();
     let keys = layers.iter().rev();
     let keys = keys.take_while(|layer| matches!(layer, Layer::Keys(_)));
@@ -77,7 +77,10 @@ pub fn with_defaults(scope: Scope) -> Result<Scope, Failure> {
     let layers = defaults(scope.layers.clone());
     match layers.len() == scope.layers.len() {
         true => Ok(scope),
-        false => scope.with_layers(layers, scope.file.clone()),
+        false => {
+            let file = scope.file.clone();
+            scope.with_layers(layers, file)
+        }
     }
 }
 

@@ -79,7 +79,7 @@ impl Scope {
     ///
     /// # Errors
     /// Every mistake in them.
-    pub fn with_layers(&self, layers: Vec<Layer>, file: Option<RunFile>) -> Result<Self, Failure> {
+    pub fn with_layers(self, layers: Vec<Layer>, file: Option<RunFile>) -> Result<Self, Failure> {
         Ok(Self {
             is_elsewhere: self.is_elsewhere,
             ..Self::load(layers, file)?

@@ -75,7 +75,7 @@ fn listing(scope: Scope, mut arguments: Arguments) -> Result<(String, Option<Fai
         return Err(arguments.unexpected(word, None));
     }
     let keys = config::format(&scope.path(&file)) == Some(FileFormat::Keys);
-    let scope = supervise::read_settings(&scope, &file)?;
+    let scope = supervise::read_settings(scope, &file)?;
     let resolved = match keys {
         true => resolve_supervised(arguments.commands, &scope),
         false => resolve_app(arguments.commands, &scope),

@@ -115,7 +115,7 @@ fn sockets_of(
     word: Word,
     mut arguments: Arguments,
 ) -> Result<Vec<SocketCandidate>, Failure> {
-    let settings = supervise::read_settings(scope, &word);
+    let settings = supervise::read_settings(scope.clone(), &word);
     let settings = settings.map_err(|failure| match arguments.entry.name {
         // A reload reads the file, however it is named.
         "reload" => failure,

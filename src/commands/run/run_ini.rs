@@ -54,7 +54,7 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure
         return Err(scope.mistake(&word.origin, message, Some(hint)));
     }
     enter(&scope, &mut line, &word, &file)?;
-    let scope = read(&scope, &word)?;
+    let scope = read(scope, &word)?;
     let Some(value) = scope.get(APP)? else {
         return Err(Failure::mistake(
             format!("`{}` does not say what to run", file.written),

@@ -93,7 +93,7 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Supervise, Fail
         }
         Some(FileFormat::Keys) | None => {
             enter(&scope, &mut line, &word, &file)?;
-            of_keys(commands, read(&scope, file)?, line)
+            of_keys(commands, read(scope, file)?, line)
         }
     }
 }
@@ -123,10 +123,10 @@ fn is_command(commands: Commands, scope: &Scope, word: &Word) -> bool {
 ///
 /// # Errors
 /// There is no such file, or it has mistakes.
-pub fn read_settings(scope: &Scope, word: &Word) -> Result<Scope, Failure> {
+pub fn read_settings(scope: Scope, word: &Word) -> Result<Scope, Failure> {
     match config::format(&scope.path(word)) {
         Some(FileFormat::Keys) => {
-            let file = run_file(scope, word);
+            let file = run_file(&scope, word);
             read(scope, file)
         }
         Some(FileFormat::Ini) | None => run_file::read(scope, word),
@@ -134,7 +134,7 @@ pub fn read_settings(scope: &Scope, word: &Word) -> Result<Scope, Failure> {
 }
 
 /// The settings of a file of keys over those in force.
-fn read(scope: &Scope, file: RunFile) -> Result<Scope, Failure> {
+fn read(scope: Scope, file: RunFile) -> Result<Scope, Failure> {
     let mut layers = defaults(scope.layers.clone());
     layers.push(Layer::Keys(file.path.clone()));
     scope.with_layers(layers, Some(file))
