@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::application::routes::route_key::RouteHost;
+use crate::commands::edit::exported_shell::{shell_environment, shell_python};
 use crate::config::{Layer, SETTINGS};
 use crate::current_folder;
 use crate::export::exported_server::{
@@ -118,8 +119,12 @@ impl Exported<'_> {
             written_folders: texts(&written_folders)?,
             kept_folders: texts(&kept_folders)?,
             needed: self.needed(&applications)?,
-            shell_environment: shell_environment(&applications)?,
-            shell_python: shell_python(&applications)?,
+            shell_environment: shell_environment(&applications)
+                .map(|path| text(&path))
+                .transpose()?,
+            shell_python: shell_python(&applications)?
+                .map(|path| text(&path))
+                .transpose()?,
             workers: workers(&applications),
             packages: packages(&folder),
             places: places(scope),
@@ -381,44 +386,6 @@ fn workers(applications: &[(&ApplicationName, Scope)]) -> ExportedWorkers {
         (all.min_memory, all.max_memory) = (None, None);
     }
     all
-}
-
-/// The virtual environment of this shell, if the Python of an application is in it by no setting.
-fn shell_environment(
-    applications: &[(&ApplicationName, Scope)],
-) -> Result<Option<String>, Failure> {
-    let Some(active) = env::var_os("VIRTUAL_ENV").filter(|folder| !folder.is_empty()) else {
-        return Ok(None);
-    };
-    let active = PathBuf::from(active);
-    let uses = applications.iter().any(|(application, scope)| {
-        matches!(application, ApplicationName::Python { .. })
-            && scope.configuration.text("runner.python").is_none()
-            && python(scope, application.origin()).is_ok_and(|path| path.starts_with(&active))
-    });
-    uses.then(|| text(&active)).transpose()
-}
-
-/// The folder of a Python that was found on this shell's `PATH`, and that a service does not find.
-fn shell_python(applications: &[(&ApplicationName, Scope)]) -> Result<Option<String>, Failure> {
-    const USUAL: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin"];
-    for (application, scope) in applications {
-        let is_python = matches!(application, ApplicationName::Python { .. });
-        if !is_python || scope.configuration.text("runner.python").is_some() {
-            continue;
-        }
-        let python = python(scope, application.origin())?;
-        let Some(folder) = python.parent() else {
-            continue;
-        };
-        let is_environment = folder
-            .parent()
-            .is_some_and(|above| above.join("pyvenv.cfg").is_file());
-        if !is_environment && !USUAL.iter().any(|usual| Path::new(usual) == folder) {
-            return text(folder).map(Some);
-        }
-    }
-    Ok(None)
 }
 
 fn packages(folder: &Path) -> Option<ExportedPackages> {
