@@ -1,6 +1,6 @@
 //! What a server is to do → the files of what stands around it: service managers, web servers, containers.
 //!
-//! An [`ExportedServer`](exported_server::ExportedServer) has the facts of the plan that would run. Each target has a file
+//! An [`ExportedServer`] has the facts of the plan that would run. Each target has a file
 //! here, which writes texts of these facts and quotes each by the rules of its reader. What a target cannot express is an
 //! [`ExportRemark`](export_remarks::ExportRemark), which stands in the text, too.
 
