@@ -3,11 +3,15 @@
 mod support;
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, SystemTime};
 
-use support::http::{Connection, Reply, request};
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+use rustix::net::{AddressFamily, SocketType, connect, socket};
+use support::http::{Address, Connection, Reply, request};
 use support::{Folder, Server};
 
 /// A folder `public` with what a folder may hold, and `secret` beside it.
@@ -56,6 +60,13 @@ fn set_modified(folder: &Folder, name: &str, time: SystemTime) {
         .open(folder.path(name))
         .and_then(|file| file.set_modified(time))
         .expect("its owner");
+}
+
+fn address(server: &Server) -> SocketAddr {
+    match server.address() {
+        Address::Tcp(host, port) => format!("{host}:{port}").parse().expect("an address"),
+        Address::Unix(_) => panic!("it listens on TCP"),
+    }
 }
 
 fn ask(server: &Server, target: &str, fields: &[&str]) -> Reply {
@@ -447,6 +458,27 @@ fn large_files_and_other_responses_keep_their_order() {
         rest = &rest[body.len()..];
     }
     assert!(rest.starts_with(b"HTTP/1.1 404 "));
+    assert_eq!(server.stop().status, 0);
+}
+
+/// A client may end its side behind its request (`nc -N`). What it takes slowly is not over for it when hyper has all of it.
+#[test]
+fn a_client_that_sends_no_more_gets_the_end_of_a_file() {
+    let folder = site().file("public/large.bin", vec![b'x'; 6_000_000]);
+    let server = serve(&folder, &["public"]);
+    for _ in 0..6 {
+        let client = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        // The system of the client takes little at a time.
+        set_socket_recv_buffer_size(&client, 4096).expect("a socket");
+        connect(&client, &address(&server)).expect("the server");
+        let mut client = TcpStream::from(client);
+        let request = b"GET /large.bin HTTP/1.0\r\n\r\n";
+        client.write_all(request).expect("the server");
+        client.shutdown(Shutdown::Write).expect("a socket");
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).expect("an answer");
+        assert!(answer.len() > 6_000_000, "{}", answer.len());
+    }
     assert_eq!(server.stop().status, 0);
 }
 

@@ -52,6 +52,9 @@ const HARMLESS: &[&[&str]] = &[
     &["sort", "key"],
     &["proxy", "pass"],
     &["pass", "through"],
+    // Settings of ours: the name of a file, and whether clients need certificates.
+    &["tls", "key"],
+    &["client", "auth"],
 ];
 
 /// Words that are a secret only together: the cookie of a session is as good as its password.
@@ -223,6 +226,8 @@ mod tests {
             "sort_key",
             "proxy_pass",
             "pass_through",
+            "runner.tls.key",
+            "runner.tls.client_auth",
             "keyed",
             "hostname",
             "é",

@@ -1,6 +1,7 @@
 //! One HTTP connection from its first byte to its end: hyper reads and writes, the application answers.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -147,8 +148,21 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) -> Option<Begu
     let ended = match ended {
         Some(ended) => ended,
         None => {
-            Pin::new(&mut conversation).graceful_shutdown();
-            (&mut conversation).await
+            let ending = async {
+                // hyper takes a connection for idle that has something left to write, and would not write it.
+                let written = poll_fn(|_| match state.is_behind.load(Ordering::Relaxed) {
+                    true => Poll::Pending,
+                    false => Poll::Ready(()),
+                });
+                tokio::select! {
+                    biased;
+                    ended = &mut conversation => return ended,
+                    () = written => {}
+                }
+                Pin::new(&mut conversation).graceful_shutdown();
+                (&mut conversation).await
+            };
+            Box::pin(ending).await
         }
     };
     // How a connection ends is in boxes: the future of each connection has room for it otherwise, from its beginning.

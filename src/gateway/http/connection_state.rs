@@ -43,8 +43,11 @@ pub(super) struct ConnectionState {
     pub permit: Permit,
     /// The client may be sending something that the gateway will not read.
     pub unread: AtomicBool,
-    /// A response without a length has ended early.
+    /// A response without a length has ended early, or a file cannot be sent to its end.
     pub broken: AtomicBool,
+    /// The client has not taken all that hyper wants to write. A response that is over for its application may not be for its
+    /// client.
+    pub is_behind: AtomicBool,
     /// What follows the response 101 that hyper is writing.
     accepted: Mutex<Option<Box<AcceptedWebSocket>>>,
     /// Parts of files that the system is to send; `None` where it cannot.
@@ -117,6 +120,7 @@ impl ConnectionState {
             permit,
             unread: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            is_behind: AtomicBool::new(false),
             accepted: Mutex::default(),
             file_parts: Some(FileParts::default()),
         }
@@ -133,6 +137,7 @@ impl ConnectionState {
             permit: self.permit.of_stream(),
             unread: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            is_behind: AtomicBool::new(false),
             accepted: Mutex::default(),
             file_parts: None,
         }

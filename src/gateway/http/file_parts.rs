@@ -19,15 +19,15 @@ use crate::gateway::body::response_body::{FilePart, log_unreadable};
 use crate::gateway::socket::stream::Stream;
 use crate::interface::body_file::PIECE;
 
-/// The longest part, in bytes.
-pub(super) const LONGEST: u64 = 1024 * 1024;
+/// The longest part, in bytes. What hyper has got counts as sent in the access log.
+pub(super) const LONGEST: u64 = 256 * 1024;
 
 /// Never read, so that the system gives no memory for it.
 static STAND_IN: LazyLock<Bytes> = LazyLock::new(|| vec![0; LONGEST as usize].into());
 
-/// The parts of one connection that hyper has bytes for, the next one first.
+/// The parts of one connection that hyper has bytes for, the next one first. Most connections have none.
 #[derive(Default)]
-pub(super) struct FileParts(Mutex<VecDeque<QueuedPart>>);
+pub(super) struct FileParts(Mutex<Option<Box<VecDeque<QueuedPart>>>>);
 
 struct QueuedPart {
     part: FilePart,
@@ -68,9 +68,9 @@ impl<'a, 'b> NextWrite<'a, 'b> {
 impl FileParts {
     /// Puts a part into the queue that is in the system's memory and no longer than [`LONGEST`]. Returns what stands for it.
     pub(super) fn put(&self, part: FilePart) -> Bytes {
-        // At most 1 MiB, which every usize holds.
+        // At most 256 KiB, which every usize holds.
         let stand_in = STAND_IN.slice(..part.length as usize);
-        self.lock().push_back(QueuedPart {
+        self.lock().get_or_insert_default().push_back(QueuedPart {
             cached: part.length,
             reading: None,
             part,
@@ -86,6 +86,7 @@ impl FileParts {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Sent>> {
         let mut parts = self.lock();
+        let parts = parts.get_or_insert_default();
         let Some(first) = parts.front_mut() else {
             // What stands for a part is never sent itself.
             return Poll::Ready(Err(io::Error::other("there is no part of a file to send")));
@@ -97,7 +98,7 @@ impl FileParts {
         Poll::Ready(Ok(sent))
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<QueuedPart>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Box<VecDeque<QueuedPart>>>> {
         // No operation under the lock leaves it half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,6 +4,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::time::{Instant, sleep};
 
@@ -49,9 +50,11 @@ fn reads(state: &Arc<ConnectionState>) -> u64 {
 
 /// The same, if no request is under way.
 fn idle(state: &Arc<ConnectionState>) -> Option<u64> {
-    // A request that is worked on holds the state too, until its response is sent.
+    // A request that is worked on holds the state too, until hyper has its response.
     match Arc::strong_count(state) {
-        1 => shadow_parser::lock(&state.parser).between_requests(),
+        1 if !state.is_behind.load(Relaxed) => {
+            shadow_parser::lock(&state.parser).between_requests()
+        }
         _ => None,
     }
 }

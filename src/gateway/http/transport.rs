@@ -5,6 +5,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub(super) struct Transport {
     has_ended: bool,
     /// Something was written since the last look.
     has_moved: bool,
+    /// As [`ConnectionState::is_behind`].
+    is_behind: bool,
     /// Runs while the client is waited for, for a request or the rest of its head.
     timer: RequestTimer,
 }
@@ -100,6 +103,7 @@ impl Transport {
             look: StallTimer::new(HALF_CLOSED),
             has_ended: false,
             has_moved: false,
+            is_behind: false,
             timer: RequestTimer::new(options.head_timeout, options.keep_alive),
         }
     }
@@ -159,9 +163,19 @@ impl Transport {
         self.paced.stream.end_with_reset();
     }
 
-    /// Whether a request that was received whole is being answered.
+    /// Whether a request that was received whole is being answered, up to the last byte that the system takes.
     fn is_answering(&self) -> bool {
-        self.state.strong_count() > 1 && shadow_parser::lock(&self.parser).is_in_step()
+        self.is_behind
+            || self.state.strong_count() > 1 && shadow_parser::lock(&self.parser).is_in_step()
+    }
+
+    /// Notes whether hyper has more to write than the system has taken.
+    fn set_behind(&mut self, is_behind: bool) {
+        if std::mem::replace(&mut self.is_behind, is_behind) != is_behind
+            && let Some(state) = self.state.upgrade()
+        {
+            state.is_behind.store(is_behind, Ordering::Relaxed);
+        }
     }
 
     /// What the client is late with, if reading has failed for that.
@@ -173,7 +187,9 @@ impl Transport {
     fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let awaited = shadow_parser::lock(&self.parser).awaited();
         match awaited {
-            Some(awaited) if self.state.strong_count() <= 1 => self.timer.poll(awaited, context),
+            Some(awaited) if self.state.strong_count() <= 1 && !self.is_behind => {
+                self.timer.poll(awaited, context)
+            }
             // A request is worked on, or it is no HTTP any more.
             _ => {
                 self.timer.stop();
@@ -227,12 +243,17 @@ impl Transport {
         Poll::Ready(())
     }
 
+    /// Passes on the result of a write of `length` bytes.
     fn poll_written(
         &mut self,
+        length: usize,
         context: &mut Context<'_>,
         result: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         let result = self.paced.poll_written(context, result);
+        if !matches!(result, Poll::Ready(Ok(written)) if written == length) {
+            self.set_behind(true);
+        }
         match &result {
             Poll::Ready(Ok(_)) => self.has_moved = true,
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
@@ -249,16 +270,27 @@ impl Transport {
         length: usize,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let state = self.state.upgrade();
-        let Some(parts) = state.as_ref().and_then(|state| state.file_parts.as_ref()) else {
+        let Some(state) = self.state.upgrade() else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        let Some(parts) = &state.file_parts else {
             return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
         };
-        let sent = match ready!(parts.poll_send(&self.paced.stream, length, context))? {
-            Sent::Bytes(count) => Poll::Ready(Ok(count)),
-            Sent::Nothing => Poll::Pending,
+        let sent = match parts.poll_send(&self.paced.stream, length, context) {
+            Poll::Ready(Ok(Sent::Bytes(count))) => Poll::Ready(Ok(count)),
+            Poll::Ready(Ok(Sent::Nothing)) => Poll::Pending,
+            Poll::Ready(Err(error)) => {
+                // The client is to know that it has not all of it.
+                state.broken.store(true, Ordering::Relaxed);
+                Poll::Ready(Err(error))
+            }
+            Poll::Pending => {
+                // A disk is waited for, and not the client.
+                self.set_behind(true);
+                return Poll::Pending;
+            }
         };
-        drop(state);
-        self.poll_written(context, sent)
+        self.poll_written(length, context, sent)
     }
 
     fn log_slow_client(&self) {
@@ -314,7 +346,7 @@ impl AsyncWrite for Transport {
             return self.poll_send_part(bytes.len(), context);
         }
         let result = Pin::new(&mut self.paced.stream).poll_write(context, bytes);
-        self.poll_written(context, result)
+        self.poll_written(bytes.len(), context, result)
     }
 
     fn poll_write_vectored(
@@ -338,7 +370,7 @@ impl AsyncWrite for Transport {
         } else {
             stream.poll_write_vectored(context, parts)
         };
-        self.poll_written(context, result)
+        self.poll_written(length, context, result)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -346,6 +378,8 @@ impl AsyncWrite for Transport {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper has nothing left to write.
+        self.set_behind(false);
         ready!(self.poll_passed_on(context))?;
         Poll::Ready(self.look_for_end(context))
     }
