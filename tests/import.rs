@@ -67,6 +67,7 @@ fn is_mistake(line: &str) -> bool {
         "there is no file",
         "there is no folder",
         "there is no program",
+        "there is no such file",
         "No such file",
     ];
     line.starts_with("error") && !is_elsewhere.iter().any(|it| line.contains(it))

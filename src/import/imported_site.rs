@@ -118,11 +118,19 @@ impl ImportedSite {
         self.set(name, text.expression(), place);
     }
 
-    /// Sets a setting to a number, which the text begins with.
+    /// Sets a setting to a number, which the text begins with. A text that is none is a mistake of the other file.
     pub fn set_number(&mut self, name: &str, text: &ImportedText, place: &Place) {
         match text.number() {
             Some(number) => self.set(name, number, place),
-            None => self.leave(place, format!("`{text}` is no number")),
+            None => self.miss(place, format!("`{text}` is no number")),
+        }
+    }
+
+    /// Sets a setting to a user or group, by its name or number.
+    pub fn set_identity(&mut self, name: &str, text: &ImportedText, place: &Place) {
+        match text.literal().map(str::parse::<u32>) {
+            Some(Ok(number)) => self.set(name, number.to_string(), place),
+            Some(Err(_)) | None => self.set_text(name, text, place),
         }
     }
 

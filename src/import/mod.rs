@@ -23,6 +23,7 @@ pub mod section_lines;
 pub mod servers;
 pub mod supervisord_file;
 pub mod systemd_unit;
+pub mod systemd_values;
 pub mod unit_json;
 pub mod uwsgi_ini;
 pub mod written_site;
@@ -105,7 +106,7 @@ impl ImportKind {
         match self {
             Self::Uwsgi => uwsgi_ini::read(source, section),
             Self::Gunicorn => of_gunicorn(source, facts),
-            Self::Procfile => procfile::read(source, facts),
+            Self::Procfile => procfile::read(source, section, facts),
             Self::Unit => unit_json::read(source, section),
             Self::Supervisord => supervisord_file::read(source, section, facts),
             Self::Systemd => systemd_unit::read(source, facts),

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::import::imported_site::{ImportedApplication, ImportedSite, ListenProtocol, Placed};
+use crate::import::imported_site::{
+    ApplicationObject, ImportedApplication, ImportedSite, ListenProtocol, Placed,
+};
 use crate::import::imported_text::ImportedText;
 use crate::import::section_lines::{broken, lines, whole};
 use crate::import::servers::command_words::{CommandWords, NeedsShell};
@@ -13,11 +15,15 @@ use crate::syntax::{Diagnostic, Place, Source, Span};
 /// The process that gets requests.
 const WEB: &[&str] = &["web", "api", "app", "server"];
 
-/// Reads a file.
+/// Reads a file. `section` is the name of the process that gets requests.
 ///
 /// # Errors
-/// A line has no name, or no command.
-pub fn read(source: &Arc<Source>, facts: &Facts<'_>) -> Result<ImportedSite, Diagnostic> {
+/// A line has no name, or no command; there is no such process.
+pub fn read(
+    source: &Arc<Source>,
+    section: Option<&str>,
+    facts: &Facts<'_>,
+) -> Result<ImportedSite, Diagnostic> {
     let mut processes = Vec::new();
     for (start, line) in lines(&source.text) {
         let trimmed = line.trim();
@@ -42,13 +48,22 @@ pub fn read(source: &Arc<Source>, facts: &Facts<'_>) -> Result<ImportedSite, Dia
         }
         processes.push((name.to_owned(), command.trim().to_owned(), place));
     }
-    let web = WEB
-        .iter()
-        .find_map(|web| processes.iter().position(|(name, ..)| name == web));
+    let called = |wanted: &str| processes.iter().position(|(name, ..)| name == wanted);
+    let web = match section {
+        Some(wanted) if called(wanted).is_none() => {
+            let message = format!("no process is named `{wanted}`");
+            return Err(broken(&whole(source), message));
+        }
+        Some(wanted) => called(wanted),
+        None => WEB.iter().find_map(|web| called(web)),
+    };
     let mut site = ImportedSite::default();
     for (number, (name, command, place)) in processes.iter().enumerate() {
         if Some(number) == web {
-            site.add(served(command, place, facts)?);
+            site.add(match WEB.contains(&name.as_str()) {
+                true => served(command, place, facts)?,
+                false => served_if_known(command, place, facts)?,
+            });
         } else if name == "release" {
             site.before_start.push(Placed::new(command.clone(), place));
         } else {
@@ -83,6 +98,26 @@ pub fn served(command: &str, place: &Place, facts: &Facts<'_>) -> Result<Importe
         Some(site) => Ok(site),
         None => Ok(program(words, place)),
     }
+}
+
+/// The same of a command that is not known to get requests: a program that no server is known by must take its port.
+///
+/// # Errors
+/// The command has a mistake.
+pub fn served_if_known(
+    command: &str,
+    place: &Place,
+    facts: &Facts<'_>,
+) -> Result<ImportedSite, Diagnostic> {
+    let mut site = served(command, place, facts)?;
+    let object = site.application.as_ref().map(|it| &it.value.object);
+    if matches!(object, Some(ApplicationObject::Words(_))) && !command.contains("PORT") {
+        site.miss(
+            place,
+            "its program is no server that is known: one must listen by HTTP on `$PORT`, which it is given here",
+        );
+    }
+    Ok(site)
 }
 
 /// A server in any language: it gets its port as `$PORT`, and in its words.

@@ -35,6 +35,8 @@ pub struct FileSection {
     pub name: String,
     /// Its lines.
     pub lines: Vec<KeyValue>,
+    /// Where its name is.
+    pub place: Place,
 }
 
 /// A key and its value.
@@ -97,6 +99,7 @@ pub fn sections(
             sections.push(FileSection {
                 name: name.trim().to_owned(),
                 lines: Vec::new(),
+                place,
             });
             continue;
         }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::import::imported_site::{ImportedSite, Placed};
 use crate::import::imported_text::{ImportedPiece, ImportedText};
-use crate::import::procfile::{as_program, in_shell, served, shell_quoted};
+use crate::import::procfile::{as_program, in_shell, served_if_known, shell_quoted};
 use crate::import::section_lines::{
     FileSection, GoesOn, KeyValue, SectionSyntax, broken, sections, whole,
 };
 use crate::import::servers::command_words::CommandWords;
 use crate::import::servers::said::Facts;
 use crate::import::servers::server_program::SERVERS;
-use crate::syntax::{Diagnostic, Source};
+use crate::syntax::{Diagnostic, Place, Source};
 
 const SYNTAX: SectionSyntax = SectionSyntax {
     separators: &['=', ':'],
@@ -58,6 +58,16 @@ pub fn read(
         None => programs.iter().position(|(_, section)| serves(section)),
     };
     let mut site = ImportedSite::default();
+    for section in &sections {
+        match section.name.as_str() {
+            "supervisord" => of_daemon(section, &mut site),
+            name => {
+                if let Some(why) = why_left(name) {
+                    site.leave(&section.place, why);
+                }
+            }
+        }
+    }
     for (number, (name, section)) in programs.iter().enumerate() {
         let Some((command, line)) = value(section, "command") else {
             let place = section.lines.first().map(|line| line.place.clone());
@@ -66,21 +76,23 @@ pub fn read(
         };
         let command = shell_text(&command);
         if Some(number) == server {
-            let mut served = served(&inner(&command), &line.place, facts)?;
+            let mut served = served_if_known(&inner(&command), &line.place, facts)?;
             of_server(section, &mut served);
             site.add(served);
+            continue;
+        }
+        if let Some((_, line)) = value(section, "autostart").filter(|(text, _)| is_off(text)) {
+            site.leave(
+                &line.place,
+                "a program that is not started is not taken over",
+            );
             continue;
         }
         if server.is_some() && is_web_server(&command) {
             site.leave(&line.place, "a web server in front is not needed; as a program of the service manager it goes on");
             continue;
         }
-        if let Some((_, line)) = value(section, "user") {
-            site.leave(
-                &line.place,
-                "programs run as the user of the server: `runner.user`",
-            );
-        }
+        of_program(section, &mut site);
         let count = value(section, "numprocs").and_then(|(text, _)| text.parse::<usize>().ok());
         for number in 0..count.unwrap_or(1).min(MOST_PROCESSES) {
             let command = command.replace("%(process_num)s", &number.to_string());
@@ -208,32 +220,138 @@ fn of_server(section: &FileSection, site: &mut ImportedSite) {
                 site.set_text("runner.workers.directory", &text, place);
                 site.path.insert(0, Placed::new(text, place));
             }
-            "user" => site.set_text("runner.user", &text, place),
+            "user" => site.set_identity("runner.user", &text, place),
             "umask" => site.set_text("runner.umask", &text, place),
             "stopwaitsecs" => site.set_number("runner.stop_timeout", &text, place),
-            "environment" => {
-                for (name, value) in pairs(value) {
-                    let pair = (name, with_variables(&value));
-                    site.environment.push(Placed::new(pair, place));
-                }
-            }
+            "environment" => environment(value, place, site),
             "numprocs" if value != "1" => {
                 site.leave(
                     place,
                     "one server has several workers: `runner.workers.max`",
                 );
             }
-            "stdout_logfile" | "stderr_logfile"
-                if !value.starts_with("/dev/") && !["NONE", "AUTO"].contains(&value) =>
-            {
-                site.leave(
-                    place,
-                    "the log goes to standard error, which the service manager keeps",
-                );
-            }
-            // Starting again, stopping and output are what a master does.
-            _ => {}
+            "command" | "numprocs" => {}
+            key => said_of_any(key, value, place, site),
         }
+    }
+}
+
+/// What supervisord says of a program beside the server, but for what [`beside`] takes over.
+fn of_program(section: &FileSection, site: &mut ImportedSite) {
+    for line in &section.lines {
+        let value = line.value.as_deref().unwrap_or_default();
+        match line.key.as_str() {
+            "command" | "directory" | "environment" | "numprocs" => {}
+            "user" => site.leave(
+                &line.place,
+                "programs run as the user of the server: `runner.user`",
+            ),
+            "stopwaitsecs" => site.leave(
+                &line.place,
+                "all programs have the same time to end: `runner.stop_timeout`",
+            ),
+            key => said_of_any(key, value, &line.place, site),
+        }
+    }
+}
+
+/// What is always so here: programs are started again, are stopped as a group, and their output is in the log.
+pub const ALWAYS: &[&str] = &[
+    "exitcodes",
+    "killasgroup",
+    "priority",
+    "process_name",
+    "redirect_stderr",
+    "startretries",
+    "startsecs",
+    "stderr_capture_maxbytes",
+    "stderr_events_enabled",
+    "stderr_logfile_backups",
+    "stderr_logfile_maxbytes",
+    "stdout_capture_maxbytes",
+    "stdout_events_enabled",
+    "stdout_logfile_backups",
+    "stdout_logfile_maxbytes",
+    "stopasgroup",
+];
+
+/// The same of the daemon itself, which is not there.
+pub const ALWAYS_OF_DAEMON: &[&str] = &[
+    "childlogdir",
+    "identifier",
+    "logfile",
+    "logfile_backups",
+    "logfile_maxbytes",
+    "loglevel",
+    "nocleanup",
+    "nodaemon",
+    "pidfile",
+    "silent",
+    "strip_ansi",
+];
+
+/// A key of any program that is not taken over.
+fn said_of_any(key: &str, value: &str, place: &Place, site: &mut ImportedSite) {
+    let why = match key {
+        key if ALWAYS.contains(&key) => return,
+        "autostart" | "autorestart" if !is_off(value) => return,
+        "autostart" | "autorestart" => {
+            "what is in the file is started, and started again when it ends"
+        }
+        "stopsignal" if ["TERM", "SIGTERM"].contains(&value) => return,
+        "stopsignal" => "the server and its programs are stopped by SIGTERM",
+        "stdout_logfile" | "stderr_logfile"
+            if value.starts_with("/dev/") || ["NONE", "AUTO", ""].contains(&value) =>
+        {
+            return;
+        }
+        "stdout_logfile" | "stderr_logfile" | "stdout_syslog" | "stderr_syslog" => {
+            "the log goes to standard error, which the service manager keeps"
+        }
+        key => {
+            let why = format!("`{key}` has no equivalent");
+            return site.leave(place, why);
+        }
+    };
+    site.leave(place, why);
+}
+
+fn is_off(value: &str) -> bool {
+    ["false", "no", "off", "0", "none"].contains(&value.to_lowercase().as_str())
+}
+
+/// What `[supervisord]` says, of which programs take over some.
+fn of_daemon(section: &FileSection, site: &mut ImportedSite) {
+    for line in &section.lines {
+        let value = line.value.as_deref().unwrap_or_default();
+        let text = ImportedText::known(value);
+        match line.key.as_str() {
+            "environment" => environment(value, &line.place, site),
+            "user" => site.set_identity("runner.user", &text, &line.place),
+            "umask" => site.set_text("runner.umask", &text, &line.place),
+            key if ALWAYS_OF_DAEMON.contains(&key) => {}
+            key => site.leave(&line.place, format!("`{key}` has no equivalent")),
+        }
+    }
+}
+
+fn environment(value: &str, place: &Place, site: &mut ImportedSite) {
+    for (name, value) in pairs(value) {
+        let pair = (name, with_variables(&value));
+        site.environment.push(Placed::new(pair, place));
+    }
+}
+
+/// Why a section is not taken over; `None` for programs, and for what is of the daemon and its groups.
+fn why_left(section: &str) -> Option<&'static str> {
+    let kind = section.split(':').next().unwrap_or_default();
+    match kind {
+        "program" | "group" | "supervisorctl" | "unix_http_server" | "inet_http_server"
+        | "rpcinterface" | "ctlplugin" => None,
+        "include" => Some("what other files say is not read: `runner import` each of them"),
+        "eventlistener" => Some("it listens to events of supervisord, which there are none of"),
+        "fcgi-program" => Some("a program that serves FastCGI is `upstream fastcgi exec: PROGRAM`"),
+        _ => Some("this section has no equivalent"),
     }
 }
 

@@ -256,13 +256,8 @@ fn of_line(scope: &Scope, words: &[Word]) -> Result<(ImportedSite, String, PathB
         text: text.join(" "),
     });
     let place = whole(&source);
-    let command = CommandWords {
-        environment: Vec::new(),
-        words: words
-            .iter()
-            .map(|word| ImportedText::known(&*word.text))
-            .collect(),
-    };
+    let words = words.iter().map(|word| ImportedText::known(&*word.text));
+    let command = CommandWords::of(words.collect());
     let execute = |path: &str| execute(scope, Path::new(""), path);
     let facts = Facts { gunicorn: &execute };
     let site = server_program::site(&command, &place, &facts)?;

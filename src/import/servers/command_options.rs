@@ -1,6 +1,8 @@
 //! The options of command lines, and those that servers have in common.
 
-use crate::import::imported_site::{ImportedApplication, ImportedSite, ListenProtocol, Placed};
+use crate::import::imported_site::{
+    ImportedApplication, ImportedSite, ListenAddress, ListenProtocol, Placed,
+};
 use crate::import::imported_text::ImportedText;
 use crate::import::listen_url::host_and_port;
 use crate::syntax::Place;
@@ -90,6 +92,85 @@ pub(super) fn application(
     site.application = Some(Placed::new(application, place));
 }
 
+/// Options of what is always so here, or has no meaning here.
+pub const ALWAYS: &[&str] = &[
+    // Both are always there, and no field tells which server it is.
+    "date-header",
+    "no-server-header",
+    "no-server-name",
+    // Fields of proxies are read of those that `runner.http.trusted_proxies` names.
+    "proxy-headers",
+    "no-proxy-headers",
+    // The log has colors if it is read at a terminal.
+    "use-colors",
+    "no-use-colors",
+    "log",
+    "v",
+    "verbosity",
+    // There is no reload while it serves, nor a debugger.
+    "no-reload",
+    "no-debugger",
+    // Workers are replaced, and WSGI applications have threads.
+    "respawn-failed-workers",
+    "respawn-interval",
+    "with-threads",
+];
+
+/// Options that have no equivalent, and why.
+const WHY_LEFT: &[(&[&str], &str)] = &[
+    (
+        &[
+            "log-level",
+            "log-config",
+            "log-file",
+            "error-logfile",
+            "no-log",
+        ],
+        "the log goes to standard error; `runner.log.*` says what is in it",
+    ),
+    (
+        &["access-log-fmt", "access-logformat"],
+        "the access log has one of the forms that `runner.log.access` names: 'common', 'combined', 'json'",
+    ),
+    (
+        &["http", "ws", "no-ws", "worker-class", "loop"],
+        "HTTP and WebSockets are always there, and `runner.asgi.loop` names the event loop",
+    ),
+    (
+        &["backlog"],
+        "the backlog of a socket is what the system allows (`net.core.somaxconn`)",
+    ),
+    (
+        &["server-header", "no-date-header", "ident"],
+        "the fields of responses are those of the application, with a `Date` and no `Server`",
+    ),
+    (
+        &["h11-max-incomplete-event-size"],
+        "`runner.http.max_head` is the largest head of a request",
+    ),
+    (
+        &["ws-per-message-deflate"],
+        "`runner.websocket.compression` says whether messages are compressed",
+    ),
+    (
+        &[
+            "runtime-threads",
+            "runtime-mode",
+            "runtime-blocking-threads",
+            "blocking-threads-idle-timeout",
+            "task-impl",
+            "backpressure",
+            "rss-samples",
+            "asyncio-threads",
+        ],
+        "it is of the inside of that server",
+    ),
+    (
+        &["debug", "debugger"],
+        "a server does not debug: `runner launch` shows exceptions",
+    ),
+];
+
 /// Options that servers have in common, by the names that uvicorn and granian give them. Returns false for others.
 pub(super) fn common(option: &CommandOption<'_>, site: &mut ImportedSite, place: &Place) -> bool {
     let text = option.text();
@@ -119,8 +200,8 @@ pub(super) fn common(option: &CommandOption<'_>, site: &mut ImportedSite, place:
             site.path.push(Placed::new(text, place));
         }
         "pid-file" | "pid" => site.set_text("runner.supervise.pid_file", &text, place),
-        "user" => site.set_text("runner.user", &text, place),
-        "group" => site.set_text("runner.group", &text, place),
+        "user" => site.set_identity("runner.user", &text, place),
+        "group" => site.set_identity("runner.group", &text, place),
         "process-name" => site.set_text("runner.log.name", &text, place),
         "forwarded-allow-ips" | "trusted-proxy" => match text.literal() {
             Some("*") => {
@@ -136,17 +217,26 @@ pub(super) fn common(option: &CommandOption<'_>, site: &mut ImportedSite, place:
             format!("`--{}`: paths are keys of `commands.Routes`, and proxies say them (`runner.http.forwarded`)", option.name),
         ),
         "env-file" | "env-files" => site.set_text("runner.environment_file", &text, place),
-        "log-level" | "log-config" | "access-log" | "use-colors" | "no-use-colors" | "log" | "no-log"
-        | "proxy-headers" | "no-proxy-headers" | "server-header" | "no-server-header"
-        | "date-header" | "no-date-header" | "http" | "ws" | "loop" | "lifespan" | "backlog"
-        | "h11-max-incomplete-event-size" | "no-ws" | "backpressure" | "runtime-threads"
-        | "runtime-mode" | "runtime-blocking-threads" | "task-impl" | "respawn-failed-workers"
-        | "respawn-interval" | "error-logfile" | "access-logfile" | "access-log-fmt"
-        | "ws-ping-interval" | "ws-ping-timeout" | "ws-per-message-deflate" | "verbosity"
-        | "version" | "debug" | "blocking-threads-idle-timeout" | "rss-samples" | "v"
-        | "no-reload" | "debugger" | "no-debugger" | "with-threads" | "proxy-headers-host"
-        | "log-file" | "ident" | "asyncio-threads" | "worker-class" => {}
-        _ => return false,
+        "access-log" => site.set("runner.log.access", "True", place),
+        "access-logfile" => match text.literal() {
+            Some("-") => site.set("runner.log.access", "True", place),
+            Some(_) | None => site.set_text("runner.log.access_file", &text, place),
+        },
+        "lifespan" => site.set_text("runner.asgi.lifespan", &text, place),
+        "ws-ping-interval" => site.set_number("runner.websocket.ping_interval", &text, place),
+        "ws-ping-timeout" => site.set_number("runner.websocket.ping_timeout", &text, place),
+        "umask" => site.set_text("runner.umask", &text, place),
+        name if ALWAYS.contains(&name) => {}
+        // What the server chooses itself is chosen here, too.
+        "http" | "ws" | "worker-class" if matches!(text.literal(), Some("auto" | "")) => {}
+        "loop" if matches!(text.literal(), Some("auto" | "asyncio" | "uvloop")) => {
+            site.set_text("runner.asgi.loop", &text, place);
+        }
+        "log-level" | "log-file" | "error-logfile" if matches!(text.literal(), Some("info" | "-")) => {}
+        name => match WHY_LEFT.iter().find(|(names, _)| names.contains(&name)) {
+            Some((_, why)) => site.leave(place, format!("`--{name}`: {why}")),
+            None => return false,
+        },
     }
     true
 }
@@ -163,7 +253,10 @@ pub(super) fn finish(
         let port = port.unwrap_or_else(|| ImportedText::known(default));
         site.listen(ListenProtocol::Http, host_and_port(&host, &port), place);
     }
-    if site.settings.contains_key("runner.tls.cert") {
+    let has_certificate = site.settings.contains_key("runner.tls.cert");
+    // An address that says it itself says that others are meant without.
+    let is_said = |it: &Placed<ListenAddress>| it.value.url.beginning().starts_with("https://");
+    if has_certificate && !site.addresses.iter().any(is_said) {
         for address in &mut site.addresses {
             if let Some(rest) = address.value.url.without_beginning("tcp://") {
                 address.value.url = rest.after("https://");

@@ -69,14 +69,41 @@ impl CommandWords {
             return Err(NeedsShell::OpenQuote);
         }
         words.extend(word);
+        Ok(Self::of(words))
+    }
+
+    /// The words of a line, with the variables that are set before the program: `A=1 gunicorn`, `env A=1 gunicorn`.
+    #[must_use]
+    pub fn of(words: Vec<ImportedText>) -> Self {
         let mut command = Self::default();
         let mut words = words.into_iter().peekable();
-        while let Some((name, value)) = words.peek().and_then(assignment) {
-            command.environment.push((name, value));
+        let is_env = |word: &ImportedText| {
+            let name = word.literal().and_then(|word| word.rsplit('/').next());
+            name == Some("env")
+        };
+        if let Some(exec) = words.next_if(|word| word.literal() == Some("exec")) {
+            command.words.push(exec);
+        }
+        loop {
+            if let Some((name, value)) = words.peek().and_then(assignment) {
+                command.environment.push((name, value));
+                words.next();
+                continue;
+            }
+            // With an option it does something else, too.
+            let mut ahead = words.clone();
+            let is_env = ahead.next().as_ref().is_some_and(is_env);
+            if !is_env
+                || ahead
+                    .peek()
+                    .is_none_or(|it| it.beginning().starts_with('-'))
+            {
+                break;
+            }
             words.next();
         }
-        command.words = words.collect();
-        Ok(command)
+        command.words.extend(words);
+        command
     }
 
     /// The program, without its folder, and the number of the word that names it: launchers before it are left out.
@@ -171,6 +198,16 @@ mod tests {
             .map(|(name, _)| name.as_str())
             .collect();
         assert_eq!(names, ["A", "B"]);
+    }
+
+    #[test]
+    fn variables_are_set_by_env_too() {
+        let command = CommandWords::parse("exec /usr/bin/env A=1 B=2 gunicorn a:b");
+        let command = command.expect("no shell is needed");
+        assert_eq!(command.environment.len(), 2);
+        assert_eq!(command.program(), Some((1, "gunicorn")));
+        let command = CommandWords::parse("env -u A gunicorn a:b").expect("no shell is needed");
+        assert_eq!(command.words.len(), 5);
     }
 
     #[test]

@@ -4,26 +4,35 @@ use crate::import::imported_site::{ImportedApplication, ImportedSite, ListenProt
 use crate::import::imported_text::{ImportedText, leading_number, quoted_text};
 use crate::import::listen_url::listen_url;
 use crate::import::servers::said::{Said, SaidValue};
-use crate::syntax::Place;
+use crate::syntax::{Place, Span};
 
 /// The names that are looked for in a file.
 pub const SETTINGS: &[&str] = &[
-    "accesslog",
     "access_log_format",
+    "accesslog",
     "backlog",
     "bind",
     "ca_certs",
     "capture_output",
+    "casefold_http_method",
     "cert_reqs",
     "certfile",
     "chdir",
+    "check_config",
     "child_exit",
     "ciphers",
     "daemon",
+    "disable_redirect_access_to_syslog",
+    "do_handshake_on_connect",
+    "dogstatsd_tags",
+    "enable_stdio_inheritance",
     "errorlog",
     "forwarded_allow_ips",
+    "forwarder_headers",
     "graceful_timeout",
     "group",
+    "header_map",
+    "initgroups",
     "keepalive",
     "keyfile",
     "limit_request_field_size",
@@ -31,6 +40,7 @@ pub const SETTINGS: &[&str] = &[
     "limit_request_line",
     "logconfig",
     "logconfig_dict",
+    "logconfig_json",
     "logger_class",
     "loglevel",
     "max_requests",
@@ -40,6 +50,9 @@ pub const SETTINGS: &[&str] = &[
     "on_reload",
     "on_starting",
     "paste",
+    "permit_obsolete_folding",
+    "permit_unconventional_http_method",
+    "permit_unconventional_http_version",
     "pidfile",
     "post_fork",
     "post_request",
@@ -48,12 +61,17 @@ pub const SETTINGS: &[&str] = &[
     "pre_fork",
     "pre_request",
     "preload_app",
+    "print_config",
     "proc_name",
+    "proxy_allow_ips",
     "proxy_protocol",
     "pythonpath",
     "raw_env",
+    "raw_paste_global_conf",
     "reload",
     "reload_engine",
+    "reload_extra_files",
+    "reuse_port",
     "secure_scheme_headers",
     "sendfile",
     "spew",
@@ -61,8 +79,12 @@ pub const SETTINGS: &[&str] = &[
     "ssl_version",
     "statsd_host",
     "statsd_prefix",
+    "strip_header_spaces",
+    "suppress_ragged_eofs",
     "syslog",
     "syslog_addr",
+    "syslog_facility",
+    "syslog_prefix",
     "threads",
     "timeout",
     "tmp_upload_dir",
@@ -80,38 +102,26 @@ pub const SETTINGS: &[&str] = &[
 ];
 
 /// What is always so here, or has no meaning here.
-const ALWAYS: &[&str] = &[
-    "backlog",
+pub const ALWAYS: &[&str] = &[
+    // Output of the application is in the log.
     "capture_output",
-    "check_config",
-    "config",
-    "dirty_timeout",
+    "disable_access_log_redirection",
     "disable_redirect_access_to_syslog",
-    "dogstatsd_tags",
     "enable_stdio_inheritance",
-    "errorlog",
-    "log_file",
-    "logfile",
-    "loglevel",
-    "log_level",
-    "logger_class",
+    // The file that was read.
+    "config",
+    // The name is that of `proc_name`.
+    "default_proc_name",
+    "initgroups",
+    // Workers are replaced after ±10 % of `runner.workers.max_requests`.
     "max_requests_jitter",
-    "print_config",
-    "proxy_allow_ips",
+    // They belong to `reload`.
     "reload_engine",
     "reload_extra_files",
     "reuse_port",
-    "secure_scheme_headers",
     "sendfile",
-    "spew",
-    "strip_header_spaces",
-    "tmp_upload_dir",
+    // A worker has no file that shows that it is alive.
     "worker_tmp_dir",
-    "x_forwarded_for_header",
-    "default_proc_name",
-    "initgroups",
-    "disable_access_log_redirection",
-    "access_log_format",
 ];
 
 /// Takes settings over; `application` is that of a command line. `place` stands for what nothing was said about.
@@ -177,6 +187,10 @@ fn take_one(one: &Said, said: &[Said], is_asgi: bool, site: &mut ImportedSite) -
         Some(text) if !text.is_empty() => site.set_text(name, text, place),
         Some(_) | None => {}
     };
+    // What is code has a value only there.
+    if one.value == SaidValue::Code {
+        return false;
+    }
     match one.name.as_str() {
         // Together with others.
         "bind" | "wsgi_app" => {}
@@ -185,11 +199,13 @@ fn take_one(one: &Said, said: &[Said], is_asgi: bool, site: &mut ImportedSite) -
             None => return false,
         },
         "worker_class" => worker_class(one, said, is_asgi, site),
-        "threads" => {
-            if !is_asgi {
-                number(site, "runner.workers.threads");
-            }
-        }
+        "threads" => match is_asgi {
+            true => site.leave(
+                place,
+                "a worker has one thread that calls an ASGI application",
+            ),
+            false => number(site, "runner.workers.threads"),
+        },
         "worker_connections" => {
             if is_asgi {
                 number(site, "runner.asgi.concurrency");
@@ -215,9 +231,13 @@ fn take_one(one: &Said, said: &[Said], is_asgi: bool, site: &mut ImportedSite) -
         }
         "pythonpath" => {
             for folders in one.value.texts() {
-                let folders = folders.literal().unwrap_or_default().split(',');
-                let known = folders.map(|it| Placed::new(ImportedText::known(it), place));
-                site.path.extend(known);
+                match folders.literal() {
+                    Some(several) => {
+                        let each = several.split(',').map(ImportedText::known);
+                        site.path.extend(each.map(|it| Placed::new(it, place)));
+                    }
+                    None => site.path.push(Placed::new(folders, place)),
+                }
             }
         }
         "raw_env" | "env" => {
@@ -228,32 +248,48 @@ fn take_one(one: &Said, said: &[Said], is_asgi: bool, site: &mut ImportedSite) -
                 {
                     let pair = (name.to_owned(), value);
                     site.environment.push(Placed::new(pair, place));
+                } else {
+                    site.leave(place, format!("`{pair}` is no `NAME=VALUE`"));
                 }
             }
         }
         "pidfile" | "pid" => path(site, "runner.supervise.pid_file"),
-        "user" => identity("runner.user", &text, site, place),
-        "group" => identity("runner.group", &text, site, place),
+        "user" | "group" => {
+            if let Some(text) = &text {
+                site.set_identity(&format!("runner.{}", one.name), text, place);
+            }
+        }
         "umask" => match text
             .as_ref()
             .and_then(|text| text.literal()?.parse::<u32>().ok())
         {
-            Some(0) | None => {}
+            Some(0) => {}
+            None => return matches!(one.value, SaidValue::Nothing),
             Some(mask) => site.set("runner.umask", quoted_text(&format!("{mask:o}")), place),
         },
         "accesslog" | "access_logfile" => match &one.value {
             SaidValue::Nothing => site.set("runner.log.access", "False", place),
             _ => match text.as_ref().and_then(ImportedText::literal) {
-                Some("-" | "/dev/stdout" | "/dev/stderr" | "/proc/self/fd/1") | None => {}
-                Some(_) => path(site, "runner.log.access_file"),
+                Some("-" | "/dev/stdout" | "/dev/stderr" | "/proc/self/fd/1") => {
+                    site.set("runner.log.access", "True", place);
+                }
+                Some(_) | None => path(site, "runner.log.access_file"),
             },
         },
+        // What goes to standard error stays there.
+        "errorlog" | "error_logfile" | "log_file" | "logfile" => {
+            let target = text.as_ref().and_then(ImportedText::literal);
+            return matches!(target, Some("-" | "/dev/stderr" | "/proc/self/fd/2"))
+                || one.value == SaidValue::Nothing;
+        }
+        "loglevel" | "log_level" => {
+            return text.as_ref().and_then(ImportedText::literal) == Some("info");
+        }
         "proc_name" | "name" => path(site, "runner.log.name"),
         "forwarded_allow_ips" => {
-            let addresses = text
-                .as_ref()
-                .and_then(ImportedText::literal)
-                .unwrap_or_default();
+            let Some(addresses) = text.as_ref().and_then(ImportedText::literal) else {
+                return false;
+            };
             let all = ["0.0.0.0/0", "::/0"];
             let list: Vec<String> = match addresses {
                 "*" => all.map(quoted_text).to_vec(),
@@ -291,18 +327,13 @@ fn larger(
 ) {
     let Some(text) = text else { return };
     match text.literal().and_then(leading_number) {
-        Some(number) if number < least => {}
-        _ => site.set_number(name, text, place),
-    }
-}
-
-fn identity(name: &str, text: &Option<ImportedText>, site: &mut ImportedSite, place: &Place) {
-    match text.as_ref().map(|text| (text, text.literal())) {
-        Some((_, Some(name_or_number))) if name_or_number.parse::<u32>().is_ok() => {
-            site.set(name, name_or_number, place);
+        Some(number) if number < least => {
+            site.leave(
+                place,
+                format!("`{name}` has its usual value: it is {least} at least"),
+            );
         }
-        Some((text, _)) => site.set_text(name, text, place),
-        None => {}
+        _ => site.set_number(name, text, place),
     }
 }
 
@@ -369,11 +400,37 @@ fn leave(one: &Said, site: &mut ImportedSite) {
             "a server stays in the foreground: let the service manager start it (`supervise`)"
         }
         "reload" => "`launch` reloads when files change; a server does at `runner reload`",
-        "statsd_host" | "statsd_prefix" => "metrics are at `runner.status.http`, for Prometheus",
-        "logconfig" | "logconfig_dict" | "logconfig_json" | "syslog" | "syslog_addr"
-        | "syslog_prefix" | "syslog_facility" => {
-            "the log goes to standard error; `runner.log.*` says what is in it"
+        "statsd_host" | "statsd_prefix" | "dogstatsd_tags" => {
+            "metrics are at `runner.status.http`, for Prometheus"
         }
+        "logconfig"
+        | "logconfig_dict"
+        | "logconfig_json"
+        | "syslog"
+        | "syslog_addr"
+        | "syslog_prefix"
+        | "syslog_facility"
+        | "errorlog"
+        | "error_logfile"
+        | "log_file"
+        | "logfile"
+        | "loglevel"
+        | "log_level"
+        | "logger_class"
+        | "log_config"
+        | "log_syslog"
+        | "log_syslog_to"
+        | "log_syslog_prefix"
+        | "log_syslog_facility"
+        | "log_config_json" => "the log goes to standard error; `runner.log.*` says what is in it",
+        "access_log_format" | "access_logformat" => {
+            "the access log has one of the forms that `runner.log.access` names: 'common', 'combined', 'json'"
+        }
+        "secure_scheme_headers" | "forwarder_headers" => {
+            "fields of proxies are those that `runner.http.forwarded` names"
+        }
+        "backlog" => "the backlog of a socket is what the system allows (`net.core.somaxconn`)",
+        "threads" => "a worker has one thread that calls an ASGI application",
         "paste" | "paste_global_conf" => {
             "an application of Paste is made by a function: name one that does it"
         }
@@ -394,5 +451,17 @@ fn leave(one: &Said, site: &mut ImportedSite) {
             return site.leave(&one.place, format!("`{name}` has no equivalent"));
         }
     };
-    site.leave(&one.place, why);
+    // A line with several settings does not show which one is meant.
+    let Span { start, .. } = one.place.span;
+    let line = one
+        .place
+        .source
+        .text
+        .get(start as usize..)
+        .unwrap_or_default();
+    let is_alone = line.starts_with(name.as_str()) || line.starts_with("def ");
+    match is_alone {
+        true => site.leave(&one.place, why),
+        false => site.leave(&one.place, format!("`{name}`: {why}")),
+    }
 }

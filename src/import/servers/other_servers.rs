@@ -2,7 +2,7 @@
 
 use crate::import::imported_site::{ImportedSite, ListenProtocol, Placed};
 use crate::import::imported_text::ImportedText;
-use crate::import::listen_url::listen_url;
+use crate::import::listen_url::{host_and_port, listen_url};
 use crate::import::servers::command_options::{
     Form, application, common, finish, not_taken, options,
 };
@@ -190,14 +190,69 @@ pub(super) fn daphne(words: &[ImportedText], place: &Place, site: &mut ImportedS
             "http-timeout" | "application-close-timeout" => {
                 site.set_number("runner.request.timeout", &text, place);
             }
-            "websocket_timeout" | "websocket-timeout" | "ping-interval" | "ping-timeout"
-            | "access-log" => {}
+            "ping-interval" => site.set_number("runner.websocket.ping_interval", &text, place),
+            "ping-timeout" => site.set_number("runner.websocket.ping_timeout", &text, place),
+            // Of Daphne it is the file.
+            "access-log" => match text.literal() {
+                Some("-") => site.set("runner.log.access", "True", place),
+                Some(_) | None => site.set_text("runner.log.access_file", &text, place),
+            },
+            "endpoint" => endpoint(&text, place, site),
             _ if common(option, site, place) => {}
             _ => not_taken(option, place, site),
         }
     }
     application(name, true, "application", false, place, site);
     finish(host, port, "8000", place, site);
+}
+
+/// An endpoint as Twisted writes it: `tcp:port=80:interface=0.0.0.0`, `unix:/run/a.sock`, `ssl:443:privateKey=…`.
+fn endpoint(text: &ImportedText, place: &Place, site: &mut ImportedSite) {
+    let parts = text
+        .literal()
+        .map(|text| text.split(':').collect::<Vec<_>>());
+    let parts = parts.unwrap_or_default();
+    let named = |name: &str, position: usize| {
+        let mut pairs = parts.iter().filter_map(|part| part.split_once('='));
+        let by_name = pairs.find(|(it, _)| *it == name).map(|(_, value)| value);
+        by_name.or_else(|| parts.get(position).copied().filter(|it| !it.contains('=')))
+    };
+    let is_escaped = parts.iter().any(|part| part.contains('\\'));
+    let (scheme, port) = (parts.first().copied(), named("port", 1));
+    match (scheme, port) {
+        _ if is_escaped => {}
+        (Some("tcp"), Some(port)) => {
+            let host = ImportedText::known(named("interface", usize::MAX).unwrap_or_default());
+            let url = host_and_port(&host, &ImportedText::known(port));
+            return site.listen(ListenProtocol::Http, url, place);
+        }
+        (Some("unix"), _) => {
+            if let Some(path) = named("address", 1) {
+                let url = ImportedText::known(path).after("unix:");
+                return site.listen(ListenProtocol::Http, url, place);
+            }
+        }
+        (Some("ssl"), Some(port)) => {
+            if let Some(key) = named("privateKey", usize::MAX) {
+                let certificate = named("certKey", usize::MAX).unwrap_or(key);
+                let path = |path: &str| ImportedText::known(path);
+                site.set_text("runner.tls.key", &path(key), place);
+                site.set_text("runner.tls.cert", &path(certificate), place);
+                let host = path(named("interface", usize::MAX).unwrap_or_default());
+                let url = host_and_port(&host, &path(port));
+                let url = url
+                    .without_beginning("tcp://")
+                    .unwrap_or(url)
+                    .after("https://");
+                return site.listen(ListenProtocol::Http, url, place);
+            }
+        }
+        _ => {}
+    }
+    site.miss(
+        place,
+        format!("`{text}` is no address that is known: write it into `url`"),
+    );
 }
 
 pub(super) fn waitress(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
@@ -219,7 +274,6 @@ pub(super) fn waitress(words: &[ImportedText], place: &Place, site: &mut Importe
             "unix-socket-perms" => site.set_text("runner.socket.mode", &text, place),
             "threads" => site.set_number("runner.workers.threads", &text, place),
             "max-request-body-size" => site.set_number("runner.request.max_body", &text, place),
-            "channel-timeout" | "connection-limit" | "cleanup-interval" | "ident" => {}
             _ if common(option, site, place) => {}
             _ => not_taken(option, place, site),
         }

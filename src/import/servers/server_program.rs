@@ -125,13 +125,13 @@ fn gunicorn(
                 let path = path.strip_prefix("file:").unwrap_or(path);
                 match (facts.gunicorn)(path)? {
                     Some(settings) => said = settings,
-                    None => site.leave(
+                    None => site.miss(
                         place,
                         format!("`{path}` is not here: what it says is missing"),
                     ),
                 }
             }
-            None => site.leave(place, "the path of the configuration file is not known"),
+            None => site.miss(place, "the path of the configuration file is not known"),
         }
     }
     let mut application = None;

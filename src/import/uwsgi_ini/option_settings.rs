@@ -98,8 +98,8 @@ fn take(option: &UwsgiOption, site: &mut ImportedSite, application: &mut NamedPa
                 site.set("runner.workers.preload", "False", place);
             }
         }
-        "uid" => identity("runner.user", value, site, place),
-        "gid" => identity("runner.group", value, site, place),
+        "uid" => site.set_identity("runner.user", value, place),
+        "gid" => site.set_identity("runner.group", value, place),
         "umask" => site.set_text("runner.umask", value, place),
         "chmod-socket" | "chmod" => {
             let mode = match value.is_empty() {
@@ -218,16 +218,8 @@ fn mebibytes(name: &str, value: &ImportedText, site: &mut ImportedSite, place: &
         Some(number) => site.set(name, format!("'{number}M'"), place),
         None => match value.number() {
             Some(number) => site.set(name, format!("{number} * 1024 * 1024"), place),
-            None => site.leave(place, format!("`{value}` is no number")),
+            None => site.miss(place, format!("`{value}` is no number")),
         },
-    }
-}
-
-/// A user or group, by its name or number.
-fn identity(name: &str, value: &ImportedText, site: &mut ImportedSite, place: &Place) {
-    match value.literal().map(str::parse::<u32>) {
-        Some(Ok(number)) => site.set(name, number.to_string(), place),
-        Some(Err(_)) | None => site.set_text(name, value, place),
     }
 }
 
@@ -245,12 +237,7 @@ fn owner(value: &ImportedText, site: &mut ImportedSite, place: &Place) {
         );
     }
     if let Some(group) = group {
-        identity(
-            "runner.socket.group",
-            &ImportedText::known(group),
-            site,
-            place,
-        );
+        site.set_identity("runner.socket.group", &ImportedText::known(group), place);
     }
 }
 
@@ -290,6 +277,12 @@ fn finish(site: &mut ImportedSite, application: &NamedParts, source: &Arc<Source
         };
         Some(Placed::new(application, place))
     };
+    if let (Some(_), Some((_, place))) = (&application.module, &application.file) {
+        site.leave(
+            place,
+            "`module` names the application: this one is not served",
+        );
+    }
     site.application = match (&application.module, &application.file) {
         (Some((module, place)), _) => match module.literal() {
             Some(module) => {
@@ -324,13 +317,28 @@ fn finish(site: &mut ImportedSite, application: &NamedParts, source: &Arc<Source
             None
         }
     };
+    let known = |text: &ImportedText| text.literal().and_then(leading_number);
     match (&application.processes, &application.cheaper) {
+        (None, Some((_, place))) => {
+            site.leave(place, "it belongs to `workers`, which is not there");
+        }
+        (Some((most, place)), Some((least, cheaper)))
+            if known(least)
+                .zip(known(most))
+                .is_some_and(|(least, most)| least > most) =>
+        {
+            site.set_workers(most, place);
+            site.miss(
+                cheaper,
+                format!("`cheaper` is greater than `{most}`, the number of workers"),
+            );
+        }
         (Some((most, place)), Some((least, cheaper))) => {
             site.set_number("runner.workers.min", least, cheaper);
             site.set_number("runner.workers.max", most, place);
         }
         (Some((count, place)), None) => site.set_workers(count, place),
-        (None, _) => {}
+        (None, None) => {}
     }
     if let Some((count, place)) = &application.gevent {
         let threads = count.literal().and_then(leading_number);

@@ -18,7 +18,7 @@ pub(in crate::import) struct UwsgiOption {
 }
 
 /// What is always so here, or has no meaning here.
-pub(super) const ALWAYS: &[&str] = &[
+pub(in crate::import) const ALWAYS: &[&str] = &[
     "auto-procname",
     "catch-exceptions",
     "cheaper-algo",
@@ -27,7 +27,6 @@ pub(super) const ALWAYS: &[&str] = &[
     "disable-write-exception",
     "enable-threads",
     "gevent-monkey-patch",
-    "hook-master-start",
     "http-auto-chunked",
     "http-chunked-input",
     "http-raw-body",
@@ -88,8 +87,6 @@ pub(super) const ALWAYS: &[&str] = &[
     "lazy-apps-fork",
     "honour-stdin",
     "honour-range",
-    "http-to",
-    "add-gzip",
 ];
 
 /// What has no equivalent: why.
@@ -130,14 +127,16 @@ pub(super) fn leave(option: &UwsgiOption, names: &[String], site: &mut ImportedS
         | "spooler-import" | "shared-import" | "timer" => {
             "it needs the module `uwsgi`, which only uWSGI has"
         }
-        "hook-post-app" | "hook-accepting1" | "hook-pre-app" | "hook-asap" | "hook-as-user"
-        | "exec-as-user" | "exec-as-root" | "hook-as-root" | "exec-post-app" => {
-            "commands before the start are `runner.before_start`"
-        }
+        "hook-post-app" | "hook-master-start" | "hook-accepting1" | "hook-pre-app"
+        | "hook-asap" | "hook-as-user" | "exec-as-user" | "exec-as-root" | "hook-as-root"
+        | "exec-post-app" => "commands before the start are `runner.before_start`",
         "ini" | "include" | "inherit" | "xml" | "yaml" | "yml" | "json" | "for" | "for-glob"
         | "for-range" | "for-times" | "endfor" | "if-env" | "if-not-env" | "if-file"
         | "if-not-file" | "if-exists" | "if-opt" | "if-not-opt" | "if-dir" | "endif" => {
             "what another file or a condition says is not read: add it by hand"
+        }
+        "http-to" | "http-socket-to" => {
+            "the router sends requests to this server itself, by no address"
         }
         "plugin-dir" | "plugins-dir" => "there are no plugins",
         "subscribe-to" | "subscribe2" | "fastrouter" | "legion" | "zerg" | "emperor-broodlord" => {
