@@ -33,7 +33,7 @@ Names:
   graph        Shows what a file would run, as a tree, without running it
   init         Writes an executable INI file for the application in a folder
   import       Writes an executable INI file from another server's configuration
-  export       Writes systemd units, a web server's part, or containers for a file
+  export       Writes units of systemd, a web server's part, or containers
   fmt          Formats configuration files in one canonical layout
   check        Finds mistakes in files, without running them
   show         Shows every setting in force, its value, and where it comes from

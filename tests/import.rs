@@ -69,6 +69,7 @@ fn is_mistake(line: &str) -> bool {
         "there is no program",
         "there is no such file",
         "No such file",
+        "there is no such file",
     ];
     line.starts_with("error") && !is_elsewhere.iter().any(|it| line.contains(it))
 }

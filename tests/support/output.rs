@@ -29,6 +29,8 @@ fn without_time(line: &str) -> &str {
 /// A text that arrives in pieces, its lines without their times.
 #[derive(Default)]
 struct Arriving {
+    /// The beginning of a character whose end has not come.
+    begun: Vec<u8>,
     text: String,
     /// Where its last line begins, and that line with its time.
     last: usize,
@@ -36,8 +38,11 @@ struct Arriving {
 }
 
 impl Arriving {
-    fn push(&mut self, piece: &str) {
-        self.timed.push_str(piece);
+    fn push(&mut self, piece: &[u8]) {
+        self.begun.extend(piece);
+        let begun = self.begun.split_off(end_of_whole(&self.begun));
+        let whole = std::mem::replace(&mut self.begun, begun);
+        self.timed.push_str(&String::from_utf8_lossy(&whole));
         self.text.truncate(self.last);
         let whole = self.timed.rfind('\n').map_or(0, |end| end + 1);
         let rest = self.timed.split_off(whole);
@@ -46,6 +51,22 @@ impl Arriving {
         self.text.push_str(without_time(&rest));
         self.timed = rest;
     }
+}
+
+/// Where the last whole character of a text ends.
+fn end_of_whole(bytes: &[u8]) -> usize {
+    let length = bytes.len();
+    for back in 1..=length.min(3) {
+        let width = match bytes[length - back] {
+            0x80..=0xBF => continue,
+            0..=0x7F => 1,
+            0xC0..=0xDF => 2,
+            0xE0..=0xEF => 3,
+            0xF0..=0xFF => 4,
+        };
+        return if width > back { length - back } else { length };
+    }
+    length
 }
 
 /// The output of a program, as it arrives, its lines without the times of a log.
@@ -64,7 +85,7 @@ impl Output {
                 let (text, changed) = &*shared;
                 text.lock()
                     .expect("no reader panics")
-                    .push(&String::from_utf8_lossy(&buffer[..count]));
+                    .push(&buffer[..count]);
                 changed.notify_all();
             }
         });

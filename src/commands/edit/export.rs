@@ -29,7 +29,7 @@ use crate::syntax::{did_you_mean, quoted};
 pub const ENTRY: Entry = Entry {
     name: "export",
     usage: "TARGET [-o PATH] FILE [ARGS]...",
-    summary: "Writes systemd units, a web server's part, or containers for a file",
+    summary: "Writes units of systemd, a web server's part, or containers",
     help: "\
 TARGET is `systemd`, `nginx`, `apache`, `caddy`, `kubernetes`, `compose` or
 `dockerfile`. What is written comes from the plan that FILE would run with ARGS
