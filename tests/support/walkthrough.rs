@@ -12,6 +12,7 @@
 //! Blocks of other languages are the caller's affair.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::markdown::{Block, blocks, commands};
@@ -65,8 +66,13 @@ impl Walkthrough {
         }
     }
 
+    #[track_caller]
     fn write(&self, name: &str, text: &str) {
         let folder = self.folder.clone();
+        // An editor of a reader makes no folders.
+        let path = folder.path(name);
+        let is_there = path.parent().is_some_and(Path::is_dir);
+        assert!(is_there, "no step makes the folder of {name}");
         match text.starts_with("#!") {
             true => folder.executable(name, text),
             false => folder.file(name, text),
