@@ -209,11 +209,13 @@ def application(environ, start_response):
         .env("DB_PASSWORD", "<correct horse>")
         .env("DATABASE_URL", "postgres://me:in-a-url@host/db")
         .start();
+    let target = "/?page=shown-1&sig=signed-2&otp=once-33&login_code=single-4&PIN=fixed-55";
     for accept in ["text/html", "text/plain"] {
         let field = format!("Accept: {accept}");
-        let page = request(server.address(), "GET", "/", &[&field], b"");
+        let page = request(server.address(), "GET", target, &[&field], b"");
         assert_eq!(page.status, 500);
         let text = page.text();
+        assert!(text.contains("page=shown-1"), "{text}");
         let message =
             "OSError: no access with (hidden), (hidden), (hidden), postgres://me:(hidden)@host/db";
         assert!(text.contains(message), "{text}");
@@ -222,6 +224,10 @@ def application(environ, start_response):
             "local-secret-1",
             "correct horse",
             "in-a-url",
+            "signed-2",
+            "once-33",
+            "single-4",
+            "fixed-55",
         ] {
             assert!(!text.contains(secret), "{secret}: {text}");
         }

@@ -7,17 +7,25 @@ use http::header;
 use crate::interface::Request;
 
 /// Fields by which a proxy says that it passes a request on for another client.
-const OF_PROXIES: [&str; 12] = [
+const OF_PROXIES: [&str; 20] = [
     "forwarded",
+    "forwarded-for",
+    "x-forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
     "x-forwarded-server",
+    "x-original-forwarded-for",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-azure-clientip",
     "x-real-ip",
     "x-client-ip",
     "true-client-ip",
     "cf-connecting-ip",
     "fastly-client-ip",
+    "fly-client-ip",
+    "tailscale-user-login",
     "cdn-loop",
     "via",
 ];
@@ -65,7 +73,7 @@ mod tests {
 
     use http::{HeaderName, HeaderValue, header};
 
-    use super::is_local;
+    use super::{OF_PROXIES, is_local};
     use crate::interface::{Connection, Request};
 
     #[test]
@@ -114,6 +122,22 @@ mod tests {
                 ..Request::default()
             };
             assert_eq!(is_local(&request), is, "{address} {name} {value:?}");
+        }
+    }
+
+    #[test]
+    fn a_field_of_any_proxy_shows_that_a_request_is_passed_on() {
+        for name in OF_PROXIES {
+            let (name, value) = (name.parse::<HeaderName>(), HeaderValue::from_static("x"));
+            let request = Request {
+                headers: [(name.expect("a name"), value)].into_iter().collect(),
+                connection: Arc::new(Connection {
+                    remote_addr: "127.0.0.1".to_owned(),
+                    ..Connection::default()
+                }),
+                ..Request::default()
+            };
+            assert!(!is_local(&request), "{:?}", request.headers);
         }
     }
 }

@@ -31,6 +31,8 @@ SECRET_ENDS = (
     "accesskey apikey authkey credential dbpass encryptionkey masterkey passphrase passwd password privatekey secret"
     " secretkey signingkey token userpass"
 ).split()
+# Parameters of a query that are secrets besides: what signs a URL, what a login gives once, and what confirms one.
+SECRET_PARAMETERS = {"code", "otp", "pin", "sig"}
 HARMLESS = {("public", "key"), ("primary", "key"), ("foreign", "key"), ("sort", "key"), ("pass", "through")}
 # Words that make the value of a local variable a secret: others, such as `key`, name what is no secret as often.
 SECRET_LOCALS = {"passphrase", "passwd", "password", "secret"}
@@ -191,10 +193,11 @@ class Concealer:
     """Hides the values of secrets in texts: of variables of the environment, of the request, and of the code that has failed."""
 
     def __init__(self, error, fields, target):
-        named = fields + [part.partition("=")[::2] for part in re.split("[&;]", target.partition("?")[2])]
+        parameters = [part.partition("=")[::2] for part in re.split("[&;]", target.partition("?")[2])]
         # The names of what a desktop tells of its session, and of the current folder.
-        named += [(name.replace("SESSION", ""), value) for name, value in os.environ.items() if name != "PWD"]
-        values = {value for name, value in named if is_secret(unquote_plus(name))}
+        named = [(name.replace("SESSION", ""), value) for name, value in os.environ.items() if name != "PWD"]
+        values = {value for name, value in fields + named if is_secret(unquote_plus(name))}
+        values |= {value for name, value in parameters if is_secret_parameter(unquote_plus(name))}
         values |= {unquote_plus(value) for value in values}
         for link in chain_of(error):
             for frame, _ in traceback.walk_tb(link.__traceback__):
@@ -206,6 +209,11 @@ class Concealer:
     def __call__(self, text):
         text = IN_URL.sub(r"\1(hidden)", text)
         return self.values.sub("(hidden)", text) if self.values else text
+
+
+def is_secret_parameter(name):
+    """Whether a parameter of a query with this name is a secret."""
+    return is_secret(name) or not SECRET_PARAMETERS.isdisjoint(word.lower() for word in WORDS.findall(name))
 
 
 def is_secret_constant(name, value):
@@ -230,7 +238,7 @@ def without_secrets(target):
     parts = re.split("([&;])", query)
     for place, part in enumerate(parts):
         name, sign, _ = part.partition("=")
-        if sign and is_secret(unquote_plus(name)):
+        if sign and is_secret_parameter(unquote_plus(name)):
             parts[place] = name + "=(hidden)"
     return path + mark + "".join(parts)
 
