@@ -40,8 +40,14 @@ fn programs_that_cannot_be_run_are_problems_at_their_places() {
             "app.ini",
             "app = commands.Alias(command=['supervise', 'exec:', './gone'])\n[runner.supervise]\n\
              pid_file = 'x'\nprograms = ['./good', './missing']\n",
+        )
+        .file(
+            "served.ini",
+            "app = commands.Alias(command=['serve', 'upstream', 'http', 'exec:', 'no-such-program-here'])\n\
+             [peak.running.shortcuts]\n\
+             none = commands.Alias(command=['upstream', 'fastcgi', 'exec:'])\n",
         );
-    let (found, last) = problems(&folder, &["app.conf", "app.ini"]);
+    let (found, last) = problems(&folder, &["app.conf", "app.ini", "served.ini"]);
     assert_eq!(
         found,
         [
@@ -51,9 +57,11 @@ fn programs_that_cannot_be_run_are_problems_at_their_places() {
             "app.conf:8:9: warning: there is no program `no-such-program-here` in `PATH`",
             "app.ini:1:44: error: there is no program `gone`",
             "app.ini:4:23: error: there is no program `missing`",
+            "served.ini:1:40: warning: there is no program `no-such-program-here` in `PATH`",
+            "served.ini:3:55: error: `exec:` lacks the name of a program",
         ]
     );
-    assert_eq!(last, "2 files: 5 errors, 1 warning");
+    assert_eq!(last, "3 files: 6 errors, 2 warnings");
 }
 
 /// The place of a command that `runner` is to run is that of the program, whatever it runs.

@@ -397,6 +397,28 @@ fn runner_reload_waits_for_the_outcome_and_prints_it() {
 }
 
 #[test]
+fn a_reload_does_not_move_the_control_socket() {
+    let file = format!("{FILE}[runner.status]\nurl = 'unix:control'\n");
+    let server = serving(&file);
+    let folder = server.folder();
+    write(
+        &server,
+        "app.ini",
+        &file.replace("'unix:control'", "'unix:new'"),
+    );
+    let lost = folder.runner(["reload", "app.ini"]).run();
+    assert_eq!(lost.status, 1, "{lost:#?}");
+    let hint =
+        "if `runner.status.url` has changed, write `runner reload unix:PATH` with the old one";
+    assert!(lost.stderr.contains(hint), "{lost:#?}");
+    let done = folder.runner(["reload", "unix:control"]).run();
+    done.is(0, "unix:control serves the new version\n", "");
+    let warning = "a new pid file or control socket holds from the next start on";
+    assert!(server.log().contains(warning), "{}", server.log());
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
 fn a_server_that_ends_does_not_reload() {
     let file = format!("{FILE}[runner.status]\nurl = 'unix:control'\n");
     let server = serving(&file);

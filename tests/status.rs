@@ -156,8 +156,17 @@ fn a_server_that_is_not_there() {
         .file("tcp.ini", "runner.status.url = 'tcp://localhost:1'\n")
         .file("app.pid", "1\n");
     for command in ["status", "stop", "reload"] {
+        // What is reloaded is thought to run: elsewhere, perhaps.
+        let of_settings = match command {
+            "reload" => concat!(
+                "error: `app.ini` is not running\n",
+                " = hint: a server keeps the control socket that it was started with; if `runner.status.url` has changed, ",
+                "write `runner reload unix:PATH` with the old one\n",
+            ),
+            _ => "error: `app.ini` is not running\n",
+        };
         for (file, said) in [
-            ("app.ini", "error: `app.ini` is not running\n"),
+            ("app.ini", of_settings),
             (
                 "unix:nowhere",
                 "error: there is no file `unix:nowhere`\n = hint: a server has it as long as it runs\n",

@@ -225,7 +225,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.status.http = 'tcp://localhost:9090'";
     "runner.status.url" SettingKind::Url, DefaultValue::Unset,
         "Control socket for `status`, `reload`, `stop`",
-        "The control socket, through which `runner status`, `reload` and `stop` reach the server: `unix:PATH`. Only root and the user that the server runs as can use it. By default there is none, except in `supervise`, which has one beside its pid file.",
+        "The control socket, through which `runner status`, `reload` and `stop` reach the server: `unix:PATH`. Only root and the user that the server runs as can use it. By default there is none, except in `supervise`, which has one beside its pid file. A reload does not move it: another path holds from the next start on.",
         "runner.status.url = 'unix:/run/my_app.socket'";
     "runner.stop_timeout" SettingKind::Duration, DefaultValue::Number(30),
         "Time for requests to finish at a stop",

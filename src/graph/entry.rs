@@ -2,6 +2,7 @@
 //! place where it was written.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches};
@@ -211,9 +212,11 @@ fn parse_where(
     });
     let others = match place {
         Options::BeforeWords => Vec::new(),
+        // Behind an application of its own options stands no other: `cgi-bin cgi-bin` names a folder.
+        Options::BeforeDashes if is_application => Vec::new(),
         Options::BeforeDashes => take_options_of_application(commands, &command, &mut line.words),
     };
-    let texts = line.words.iter().map(|word| word.text.clone());
+    let texts = joined_numbers(&command, &line.words);
     let mut matches = command
         .no_binary_name(true)
         .try_get_matches_from(texts)
@@ -295,6 +298,28 @@ fn take_options_of_application(
         }
     }
     others
+}
+
+/// The texts of words for clap, which takes no word with a dash for a value: `--health-interval -1s` is given to it as
+/// `--health-interval=-1s`, since no option begins with a digit.
+fn joined_numbers(command: &clap::Command, words: &[Word]) -> Vec<String> {
+    let is_number = |word: &Word| {
+        let digits = word.text.strip_prefix('-');
+        digits.is_some_and(|digits| digits.starts_with(|first: char| first.is_ascii_digit()))
+    };
+    let mut texts: Vec<String> = Vec::new();
+    let mut wants_value = false;
+    for word in words {
+        let name = texts
+            .last_mut()
+            .filter(|name| wants_value && is_number(word) && name.starts_with("--"));
+        wants_value = name.is_none() && own_option(command, &word.text) == Some(true);
+        match name {
+            Some(name) => *name = format!("{name}={}", word.text),
+            None => texts.push(word.text.clone()),
+        }
+    }
+    texts
 }
 
 /// Whether a word is an option of a command, and then whether the next word is its value.
@@ -423,6 +448,20 @@ pub fn format_option(formats: &'static [&'static str]) -> Arg {
 #[must_use]
 pub fn value_option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name(value).help(help)
+}
+
+/// An option whose value is a whole number of a range.
+#[must_use]
+pub fn number_option(name: &'static str, help: &'static str, range: RangeInclusive<usize>) -> Arg {
+    value_option(name, "N", help).value_parser(move |text: &str| {
+        let number = text.parse().ok();
+        number
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| {
+                let (first, last) = (range.start(), range.end());
+                format!("a whole number from {first} to {last}")
+            })
+    })
 }
 
 /// An option without a value.

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::config::source;
 use crate::line::target::{FILE_SCHEME, SCHEME, Target};
 use crate::plan::application::PythonInterface;
+use crate::syntax::nearest;
 
 /// The names that applications have, the likelier first, and those of functions that make one.
 const NAMES: [&str; 2] = ["application", "app"];
@@ -46,6 +47,9 @@ pub(super) fn hint(
         is_name.then(|| format!("write `{before}{SCHEME}{name}`"))
     };
     let Some(file) = file else {
+        if let Some(meant) = misspelt_scheme(word) {
+            return Some(format!("did you mean `{meant}`?"));
+        }
         let may_be_one = may_be_elsewhere && (object.is_some() || place.contains('.'));
         return may_be_one.then(|| write(word))?;
     };
@@ -69,6 +73,25 @@ pub(super) fn hint(
         format!("write `{before}{FILE_SCHEME}{shown}:{object}`")
     });
     Some(explained(hint))
+}
+
+/// The URL that a word is with the scheme that it nearly has: `imprt:shop.application`.
+fn misspelt_scheme(word: &str) -> Option<String> {
+    let (scheme, name) = word.split_once(':')?;
+    let is_object = name.parse::<Target>().is_ok();
+    let known = match is_object {
+        true => SCHEME,
+        false if is_python_file(name) => FILE_SCHEME,
+        false => return None,
+    };
+    nearest(scheme, [known.trim_end_matches(':')])?;
+    Some(format!("{known}{name}"))
+}
+
+/// Whether a text is the path of a Python file, perhaps with the name of an object.
+fn is_python_file(text: &str) -> bool {
+    let path = text.rsplit_once(':').map_or(text, |(path, _)| path);
+    path.ends_with(".py") || path.ends_with(".wsgi")
 }
 
 /// How an application is called, as far as the imports in its file, or the name of its module, show it.

@@ -43,7 +43,8 @@ impl WantedPath {
     }
 }
 
-/// Whether a file is a source of PHP, or a copy of one as editors and people make them (`wp-config.php.bak`).
+/// Whether a file is a source of PHP, or a copy of one as editors and people make them (`wp-config.php.bak`). Old
+/// applications have theirs, with passwords, in files that end in `.inc`, too.
 pub(super) fn is_php(path: &Path) -> bool {
     const COPIES: [&str; 11] = [
         "~", ".bak", ".br", ".dist", ".gz", ".old", ".orig", ".save", ".swp", ".tmp", ".zst",
@@ -55,7 +56,7 @@ pub(super) fn is_php(path: &Path) -> bool {
         name = rest;
     }
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-    let is_php = ["php", "phps", "pht", "phtml", "phar"].contains(&ending);
+    let is_php = ["php", "phps", "pht", "phtml", "phar", "inc"].contains(&ending);
     let version = ending.strip_prefix("php").unwrap_or_default();
     is_php || (!version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()))
 }
@@ -136,6 +137,9 @@ mod tests {
             ("/a.phps", true),
             ("/a.phtml", true),
             ("/a.phar", true),
+            ("/db.inc", true),
+            ("/db.inc.bak", true),
+            ("/inc", false),
             ("/a.php~", true),
             ("/wp-config.php.bak", true),
             ("/a.php.gz", true),

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, value_parser};
+use clap::ArgAction;
 
 use crate::application::cgi_bin::{CgiBinOptions, CgiPlace};
 use crate::config;
-use crate::graph::entry::{Arguments, Entry, EntryKind, flag_option, value_option};
+use crate::graph::entry::{Arguments, Entry, EntryKind, flag_option, number_option, value_option};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::plan::application::BuiltIn;
@@ -50,8 +50,7 @@ const PROCESSES: &str = "32";
 fn options(command: clap::Command) -> clap::Command {
     command
         .arg(
-            value_option("processes", "N", "How many run at a time, at most")
-                .value_parser(value_parser!(u16).range(1..))
+            number_option("processes", "How many run at a time, at most", 1..=65535)
                 .default_value(PROCESSES),
         )
         .arg(
@@ -90,8 +89,8 @@ fn named(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
     let environment: Vec<_> = environment.collect::<Result<_, _>>()?;
     let interpreters = all("interpreter").map(|text| interpreter(arguments, text));
     let interpreters = interpreters.collect::<Result<_, _>>()?;
-    let processes = arguments.options.get_one::<u16>("processes");
-    let processes = processes.copied().map_or(1, usize::from);
+    let processes = arguments.options.get_one::<usize>("processes");
+    let processes = processes.copied().unwrap_or(1);
     // Of several with one name, the last one counts.
     let set = variables(scope)?.into_iter();
     let set = set.filter_map(|(name, value)| Some((name.into(), value?.into())));

@@ -21,8 +21,8 @@ pub const ENTRY: Entry = Entry {
 It stands behind a gateway: `serve files public`. For a folder, its `index.html`
 is sent. Ranges, `If-None-Match` and `If-Modified-Since` are understood. Names
 that begin with a dot, as `.git` and `.env`, are not served, but for
-`.well-known`; links lead no further than the folder. Sources of PHP (`.php` and
-copies such as `.php.bak`) are not sent as text.
+`.well-known`; links lead no further than the folder. Sources of PHP (`.php`,
+`.inc`, and copies such as `.php.bak`) are not sent as text.
 
 NAME answers what no file is there for, and methods other than GET and HEAD:
 `serve files public --fallback site`, where a file has

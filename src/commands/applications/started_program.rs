@@ -84,7 +84,7 @@ pub(super) fn program_of(
     if let Some(surplus) = words.get(1) {
         return Err(arguments.unexpected(surplus, hint()));
     }
-    let command = command(scope, arguments, words_of_program)?;
+    let command = command(scope, &exec, words_of_program)?;
     if command.has(SOCKET) && command.has(PORT) {
         let message =
             format!("the program has both `{SOCKET}` and `{PORT}`, but listens at one place");
@@ -135,15 +135,14 @@ fn interval(arguments: &Arguments) -> Result<Duration, Failure> {
 }
 
 /// The words of a program. A path with a `/` is relative to the file where it was written.
-fn command(
-    scope: &Scope,
-    arguments: &Arguments,
-    words: Vec<Word>,
-) -> Result<ProgramCommand, Failure> {
+fn command(scope: &Scope, exec: &Word, words: Vec<Word>) -> Result<ProgramCommand, Failure> {
     let texts: Vec<String> = words.iter().map(|word| word.text.clone()).collect();
     let origin = words.first().map(|word| word.origin.clone());
     let (Some(side), Some(origin)) = (program(scope, words), origin) else {
-        return Err(arguments.missing("COMMAND"));
+        // Nobody can type it behind the name of an alias: words that are typed are about the server.
+        let message = format!("`{EXEC}` lacks the name of a program");
+        let hint = format!("write `{EXEC} ./program ARGUMENTS`");
+        return Err(scope.mistake(&exec.origin, message, Some(hint)));
     };
     if let Some(problem) = unrunnable(scope, &origin, &side)
         && problem.severity == Severity::Error

@@ -1,9 +1,7 @@
 //! `upstream ADDRESS…`: passes requests on to servers.
 
-use clap::value_parser;
-
 use crate::commands::applications::{started_program, upstream_fastcgi};
-use crate::graph::entry::{Arguments, EXEC, Entry, EntryKind, flag_option, value_option};
+use crate::graph::entry::{Arguments, EXEC, Entry, EntryKind, flag_option, number_option};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Word;
@@ -70,14 +68,11 @@ const OF_PROGRAM: usize = 100;
 
 fn options(command: clap::Command) -> clap::Command {
     let command = command
-        .arg(
-            value_option(
-                "connections",
-                "N",
-                "Connections to each server at a time [1000; exec: 100, FastCGI 1]",
-            )
-            .value_parser(value_parser!(u32).range(1..=1_000_000)),
-        )
+        .arg(number_option(
+            "connections",
+            "Connections to each server at a time [1000; exec: 100, FastCGI 1]",
+            1..=1_000_000,
+        ))
         .arg(flag_option(
             "strip-prefix",
             "Take the mount of the application off the path",
@@ -160,8 +155,7 @@ fn application(
             (UpstreamProtocol::FastCgi(options), files)
         }
     };
-    let given = arguments.options.get_one::<u32>("connections").copied();
-    let given = given.map(|given| usize::try_from(given).unwrap_or(usize::MAX));
+    let given = arguments.options.get_one::<usize>("connections").copied();
     let servers = BuiltIn::Upstream(UpstreamName {
         protocol,
         source,

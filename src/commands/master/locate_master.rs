@@ -239,12 +239,31 @@ impl NamedMaster {
         })
     }
 
+    /// An error with a hint, if it is that the master does not run where the settings have its control socket: they may
+    /// name another one than at its start, which a reload does not move.
+    fn with_former_place(&self, error: anyhow::Error) -> anyhow::Error {
+        match error.downcast::<NotRunning>() {
+            Ok(NotRunning(message)) if self.file.is_none() => NotRunning(format!(
+                "{message}\n = hint: a server keeps the control socket that it was started with; if `{STATUS_URL}` has changed, \
+                 write `runner reload unix:PATH` with the old one"
+            ))
+            .into(),
+            Ok(not_running) => not_running.into(),
+            Err(error) => error,
+        }
+    }
+
     /// Gives an order, waits until it is carried out, and returns the answer.
     ///
     /// # Errors
     /// The master does not run ([`NotRunning`]), does not answer, or cannot carry out the order.
     pub fn order(&self, order: Order) -> anyhow::Result<Json> {
-        match self.connect()?.ask(order)? {
+        let client = self.connect();
+        let client = client.map_err(|error| match matches!(order, Order::Reload) {
+            true => self.with_former_place(error),
+            false => error,
+        });
+        match client?.ask(order)? {
             Some(Answer::Done(done)) => Ok(done),
             Some(Answer::Refused(reason)) => Err(anyhow!(reason)),
             Some(Answer::Sockets(_)) => Err(anyhow!("the master's answer makes no sense")),

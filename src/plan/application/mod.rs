@@ -19,7 +19,9 @@ use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::target::Target;
 use crate::line::word::{Origin, SettingsPrefix};
+use crate::plan::supervised::unrunnable;
 use crate::plan::surroundings;
+use crate::supervisor::programs::side_program::SideProgram;
 use crate::syntax::{Diagnostic, Diagnostics};
 use crate::upstream::upstream_options::UpstreamName;
 
@@ -106,6 +108,25 @@ impl ApplicationName {
         Some(scope.diagnose(self.origin(), message, None))
     }
 
+    /// What keeps the program that it starts from being run.
+    fn missing_program(&self, scope: &Scope) -> Option<Diagnostic> {
+        let Self::BuiltIn {
+            what: BuiltIn::Upstream(servers),
+            origin,
+            ..
+        } = self
+        else {
+            return None;
+        };
+        let command = &servers.program()?.command;
+        let program = SideProgram {
+            program: command.program.clone(),
+            arguments: command.arguments.clone(),
+            is_served: false,
+        };
+        unrunnable(scope, origin, &program)
+    }
+
     /// The applications that it passes requests on to.
     #[must_use]
     pub fn inner(&self) -> Vec<&Self> {
@@ -167,6 +188,7 @@ impl ApplicationName {
             }),
         };
         problems.extend(self.missing_file(all));
+        problems.extend(self.missing_program(all));
         problems
     }
 
