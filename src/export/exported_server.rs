@@ -1,6 +1,6 @@
 //! The facts of a server that the files of other programs are made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A server as its plan has it. All paths are absolute, and no text has control characters.
@@ -48,6 +48,8 @@ pub struct ExportedServer {
     pub keep_alive: Duration,
     /// The largest request body, in bytes.
     pub max_body: u64,
+    /// The largest number of connections of a client's address; 0 for no limit.
+    pub max_per_address: u64,
     /// Whether answers may go on for as long as they like: WebSockets and streams of events, by ASGI or other servers.
     pub has_streams: bool,
     /// The fields of proxies that are believed; empty if no proxy is trusted.
@@ -58,6 +60,10 @@ pub struct ExportedServer {
     pub hosts: Vec<String>,
     /// The certificate and key files of TLS.
     pub certificates: Vec<(String, String)>,
+    /// What else is set of TLS.
+    pub tls: ExportedTls,
+    /// The names of all settings that are set.
+    pub set: BTreeSet<String>,
     /// Folders that the server writes to.
     pub written_folders: Vec<String>,
     /// Folders among these whose content must not be lost.
@@ -74,6 +80,29 @@ pub struct ExportedServer {
     pub packages: Option<ExportedPackages>,
     /// Where settings are set.
     pub places: BTreeMap<String, String>,
+}
+
+/// Settings of TLS beside the certificates.
+#[derive(Clone, Debug, Default)]
+pub struct ExportedTls {
+    /// The hosts to get a certificate for by ACME.
+    pub acme: Vec<String>,
+    /// The authority's directory, and the file that vouches for it, if these are set.
+    pub acme_directory: Option<String>,
+    /// See `acme_directory`.
+    pub acme_ca: Option<String>,
+    /// Files with the authorities of clients' certificates.
+    pub client_ca: Vec<String>,
+    /// Files with lists of revoked certificates.
+    pub client_crl: Vec<String>,
+    /// Whether clients may have none.
+    pub is_optional: bool,
+    /// Whether the application gets clients' certificates.
+    pub exports_certificates: bool,
+    /// Whether http requests are redirected, and to which port if that is set.
+    pub redirects: bool,
+    /// See `redirects`.
+    pub redirect_port: Option<u64>,
 }
 
 /// What is spoken on the sockets of a server.

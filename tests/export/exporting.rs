@@ -10,7 +10,7 @@ pub const HELLO: &str = "\
 def app(environ, start_response):
     start_response('200 OK', [('Content-Type', 'text/plain')])
     host, path, scheme = (environ.get(name, '') for name in ('HTTP_HOST', 'PATH_INFO', 'wsgi.url_scheme'))
-    return [f'{host} {path} {scheme} {environ[\"REMOTE_ADDR\"]}'.encode()]
+    return [f'{host} {path} {scheme} {environ[\"REMOTE_ADDR\"]} {environ[\"SERVER_NAME\"]}'.encode()]
 ";
 
 /// A folder with an application and a file that serves it with these settings.

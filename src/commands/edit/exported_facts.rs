@@ -1,16 +1,16 @@
 //! The facts of a server for `export`, from its plan and the settings that it is made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::application::routes::route_key::RouteHost;
 use crate::commands::edit::exported_shell::{shell_environment, shell_python};
-use crate::config::{Layer, SETTINGS};
+use crate::config::{Configuration, Layer, SETTINGS};
 use crate::current_folder;
 use crate::export::exported_server::{
-    ExportedAddress, ExportedPackages, ExportedProtocol, ExportedServer, ExportedUrl,
+    ExportedAddress, ExportedPackages, ExportedProtocol, ExportedServer, ExportedTls, ExportedUrl,
     ExportedWorkers,
 };
 use crate::gateway::socket::server_url::ServerUrl;
@@ -111,11 +111,14 @@ impl Exported<'_> {
             request_limit: request_limit(&applications),
             keep_alive: settings.duration("runner.http.keep_alive"),
             max_body: settings.integer("runner.request.max_body"),
+            max_per_address: settings.integer("runner.http.max_per_address"),
             has_streams: self.has_streams(),
             believed: believed(scope),
             proxy_protocol: settings.boolean("runner.http.proxy_protocol"),
             hosts: self.hosts(),
             certificates,
+            tls: exported_tls(settings)?,
+            set: set(settings),
             written_folders: texts(&written_folders)?,
             kept_folders: texts(&kept_folders)?,
             needed: self.needed(&applications)?,
@@ -309,6 +312,30 @@ fn identifier(file: &Path) -> String {
 fn program() -> Result<String, Failure> {
     let path = env::current_exe().unwrap_or_else(|_| "/usr/local/bin/runner".into());
     text(&path)
+}
+
+fn exported_tls(settings: &Configuration) -> Result<ExportedTls, Failure> {
+    let acme_ca = settings.path("runner.tls.acme_ca");
+    Ok(ExportedTls {
+        acme: settings.texts("runner.tls.acme"),
+        acme_directory: settings.text("runner.tls.acme_directory"),
+        acme_ca: acme_ca
+            .map(|path| text(&current_folder::absolute(&path)))
+            .transpose()?,
+        client_ca: texts(&settings.paths("runner.tls.client_ca"))?,
+        client_crl: texts(&settings.paths("runner.tls.client_crl"))?,
+        is_optional: settings.text("runner.tls.client_auth").as_deref() == Some("optional"),
+        exports_certificates: settings.boolean("runner.tls.export_cert"),
+        redirects: settings.boolean("runner.tls.redirect"),
+        redirect_port: settings.optional_integer("runner.tls.redirect_port"),
+    })
+}
+
+/// The names of all settings that are set.
+fn set(settings: &Configuration) -> BTreeSet<String> {
+    let names = SETTINGS.iter().map(|setting| setting.name);
+    let set = names.filter(|name| settings.is_named(name));
+    set.map(str::to_owned).collect()
 }
 
 fn exported_url(url: &ServerUrl) -> Result<ExportedUrl, Failure> {

@@ -4,11 +4,19 @@ use crate::export::export_remarks::ExportRemarks;
 use crate::export::exported_server::{
     ExportedAddress, ExportedProtocol, ExportedServer, ExportedUrl, whole_seconds,
 };
+use crate::export::web_servers::access::{DEPTH, Front, answers_http};
 use crate::export::web_servers::front::{believes, web_server_url};
+
+const FRONT: Front = Front {
+    name: "Apache",
+    has_acme: false,
+    has_revocations: true,
+    has_one_file: true,
+};
 
 /// The lines of the file.
 pub(in crate::export) fn text(server: &ExportedServer, remarks: &mut ExportRemarks) -> String {
-    let Some(url) = web_server_url(server, remarks) else {
+    let Some(url) = web_server_url(&FRONT, server, remarks) else {
         return String::new();
     };
     let mut modules = vec!["proxy"];
@@ -21,13 +29,14 @@ pub(in crate::export) fn text(server: &ExportedServer, remarks: &mut ExportRemar
         modules.push("ssl");
     }
     let mut text = format!("# Modules (a2enmod): {}\n\n", modules.join(" "));
-    text.push_str(&host(server, &url, None, remarks));
-    if let Some(certificate) = server.certificates.first() {
-        text.push_str(&format!(
-            "\n{}",
-            host(server, &url, Some(certificate), remarks)
-        ));
-    }
+    let plain = answers_http(server).then_some(None);
+    let hosts = plain
+        .into_iter()
+        .chain(server.certificates.first().map(Some));
+    let hosts: Vec<String> = hosts
+        .map(|certificate| host(server, &url, certificate, remarks))
+        .collect();
+    text.push_str(&hosts.join("\n"));
     if server.certificates.len() > 1 {
         let what = "a virtual host has one certificate: write one host for each of the others";
         remarks.note(server, "runner.tls.cert", what);
@@ -72,10 +81,14 @@ fn host(
             quoted(key, server, remarks)
         ));
     }
+    if certificate.is_some() {
+        clients(server, remarks).into_iter().for_each(&mut add);
+    }
     add("# runner.request.max_body".to_owned());
     add(format!("LimitRequestBody {}", server.max_body));
     add("# Paths reach the application as the client has sent them.".to_owned());
     add("AllowEncodedSlashes NoDecode".to_owned());
+    add("MergeSlashes Off".to_owned());
     add(
         "# Longer than the server's own limits (runner.request.timeout), so that it answers first."
             .to_owned(),
@@ -111,6 +124,28 @@ fn host(
     add(proxy_pass(server, url, remarks));
     lines.push("</VirtualHost>\n".to_owned());
     lines.join("\n")
+}
+
+/// What clients have to show.
+fn clients(server: &ExportedServer, remarks: &mut ExportRemarks) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(authorities) = server.tls.client_ca.first() {
+        let verified = match server.tls.is_optional {
+            true => "optional",
+            false => "require",
+        };
+        lines.push("# runner.tls.client_ca".to_owned());
+        lines.push(format!("SSLVerifyClient {verified}"));
+        lines.push(format!("SSLVerifyDepth {DEPTH}"));
+        let file = quoted(authorities, server, remarks);
+        lines.push(format!("SSLCACertificateFile {file}"));
+    }
+    if let Some(revoked) = server.tls.client_crl.first() {
+        let file = quoted(revoked, server, remarks);
+        lines.push(format!("SSLCARevocationFile {file}"));
+        lines.push("SSLCARevocationCheck chain".to_owned());
+    }
+    lines
 }
 
 fn proxy_pass(server: &ExportedServer, url: &ExportedUrl, remarks: &mut ExportRemarks) -> String {

@@ -4,9 +4,11 @@ use crate::export::export_remarks::ExportRemarks;
 use crate::export::exported_server::{
     ExportedAddress, ExportedProtocol, ExportedServer, ExportedUrl,
 };
+use crate::export::web_servers::access::{Front, check};
 
 /// Where a web server connects to; `None`, with the reason as a remark, if it cannot.
 pub(super) fn web_server_url(
+    front: &Front,
     server: &ExportedServer,
     remarks: &mut ExportRemarks,
 ) -> Option<ExportedUrl> {
@@ -53,6 +55,7 @@ pub(super) fn web_server_url(
     if server.protocol != ExportedProtocol::Http {
         return Some(url);
     }
+    check(front, server, &url, remarks);
     if server.proxy_protocol {
         let text =
             "a web server does not speak the PROXY protocol to servers behind it: leave it out";

@@ -4,19 +4,29 @@ use crate::export::export_remarks::ExportRemarks;
 use crate::export::exported_server::{
     ExportedAddress, ExportedProtocol, ExportedServer, ExportedUrl, whole_seconds,
 };
+use crate::export::web_servers::access::{DEPTH, Front, answers_http, speaks_tls};
 use crate::export::web_servers::front::{believes, web_server_url};
+
+const FRONT: Front = Front {
+    name: "nginx",
+    has_acme: false,
+    has_revocations: true,
+    has_one_file: true,
+};
 
 /// The lines of the file.
 pub(in crate::export) fn text(server: &ExportedServer, remarks: &mut ExportRemarks) -> String {
-    let Some(url) = web_server_url(server, remarks) else {
+    let Some(url) = web_server_url(&FRONT, server, remarks) else {
         return String::new();
     };
-    let id = &server.identifier;
-    let variable = id.replace('-', "_");
+    if speaks_tls(server) && server.certificates.is_empty() {
+        return String::new();
+    }
+    let id = &name(server);
     let mut text = format!(
         "\
 # The port of the host, unless browsers leave it out.
-map $server_port ${variable}_port {{
+map $server_port $runner_port {{
     80 \"\";
     443 \"\";
     default \":$server_port\";
@@ -28,7 +38,7 @@ map $server_port ${variable}_port {{
         text.push_str(&format!(
             "\
 # A request that asks for another protocol, WebSocket, takes its connection along. All others leave it open.
-map $http_upgrade ${variable}_connection {{
+map $http_upgrade $runner_connection {{
     default upgrade;
     \"\" \"\";
 }}
@@ -36,11 +46,14 @@ map $http_upgrade ${variable}_connection {{
 "
         ));
     }
-    text.push_str(&upstream(server, &url));
+    text.push_str(&upstream(server, &url, id));
     text.push_str(&format!("\nserver {{\n{}", listen(server, remarks)));
     text.push_str(&format!(
         "    # runner.request.max_body; nginx has 1 MiB otherwise.
     client_max_body_size {};
+
+    # Paths reach the application as the client has sent them.
+    merge_slashes off;
 
     # Files, redirects and all other routes are answered by the server, by the rules of its file.
     location / {{
@@ -48,18 +61,38 @@ map $http_upgrade ${variable}_connection {{
 }}
 ",
         server.max_body,
-        location(server, &url, &variable, remarks)
+        location(server, &url, id, remarks)
     ));
     text
 }
 
-fn upstream(server: &ExportedServer, url: &ExportedUrl) -> String {
+/// The name of the upstream, which no other file for the same nginx has. Variables are the same in all files, and so have the
+/// same names: nginx has little room for many long ones.
+fn name(server: &ExportedServer) -> String {
+    const LONGEST: usize = 32;
+    let folder = server.folder.rsplit('/').next().unwrap_or_default();
+    let shown = format!("{folder}_{}", server.identifier);
+    let plain = |c: char| match c.is_ascii_alphanumeric() {
+        true => c.to_ascii_lowercase(),
+        false => '_',
+    };
+    let shown: String = shown.chars().map(plain).take(LONGEST).collect();
+    format!("runner_{shown}_{:08x}", checksum(&server.file))
+}
+
+/// The same number for the same text in each version (FNV-1a).
+fn checksum(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |sum: u32, byte| {
+        (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+fn upstream(server: &ExportedServer, url: &ExportedUrl, id: &str) -> String {
     let address = match &url.address {
         ExportedAddress::Unix(path) => quoted(&format!("unix:{path}")),
         ExportedAddress::Tcp(host, port) => format!("{host}:{port}"),
         ExportedAddress::Passed(_) => String::new(),
     };
-    let id = &server.identifier;
     // A connection that the server has closed already costs a request (uwsgi has none that stay open).
     let keep_alive = whole_seconds(server.keep_alive);
     let kept = match (server.protocol, keep_alive) {
@@ -74,7 +107,10 @@ fn upstream(server: &ExportedServer, url: &ExportedUrl) -> String {
 }
 
 fn listen(server: &ExportedServer, remarks: &mut ExportRemarks) -> String {
-    let mut text = "    listen 80;\n".to_owned();
+    let mut text = String::new();
+    if answers_http(server) {
+        text.push_str("    listen 80;\n");
+    }
     if !server.certificates.is_empty() {
         text.push_str("    listen 443 ssl;\n");
     }
@@ -90,6 +126,7 @@ fn listen(server: &ExportedServer, remarks: &mut ExportRemarks) -> String {
             quoted(key)
         ));
     }
+    text.push_str(&clients(server));
     match server.hosts.is_empty() {
         true => text.push_str("    server_name _;\n\n"),
         false => text.push_str(&format!("    server_name {};\n\n", server.hosts.join(" "))),
@@ -97,22 +134,46 @@ fn listen(server: &ExportedServer, remarks: &mut ExportRemarks) -> String {
     text
 }
 
+/// What clients have to show.
+fn clients(server: &ExportedServer) -> String {
+    let mut text = String::new();
+    if server.certificates.is_empty() {
+        return text;
+    }
+    if let Some(authorities) = server.tls.client_ca.first() {
+        let verified = match server.tls.is_optional {
+            true => "optional",
+            false => "on",
+        };
+        text.push_str(&format!(
+            "    # runner.tls.client_ca\n    ssl_verify_client {verified};\n    ssl_verify_depth {DEPTH};\n    \
+             ssl_client_certificate {};\n",
+            quoted(authorities)
+        ));
+    }
+    if let Some(revoked) = server.tls.client_crl.first() {
+        text.push_str(&format!("    ssl_crl {};\n", quoted(revoked)));
+    }
+    text
+}
+
 fn location(
     server: &ExportedServer,
     url: &ExportedUrl,
-    variable: &str,
+    id: &str,
     remarks: &mut ExportRemarks,
 ) -> String {
-    let id = &server.identifier;
     let patience = whole_seconds(server.patience_in_front());
     let (prefix, passes) = match server.protocol {
-        ExportedProtocol::Http => ("proxy", http(server, url, variable, remarks)),
+        ExportedProtocol::Http => ("proxy", http(server, url, id, remarks)),
         ExportedProtocol::FastCgi => (
             "fastcgi",
             format!(
                 "        include /etc/nginx/fastcgi_params;
+        # The host that the client asks for: that of the file is the first one of `server_name`.
+        fastcgi_param SERVER_NAME $host;
         # Debian's file passes the host without its port.
-        fastcgi_param HTTP_HOST $host${variable}_port;
+        fastcgi_param HTTP_HOST $host$runner_port;
         fastcgi_pass {id};
         fastcgi_keep_conn on;
 "
@@ -122,7 +183,9 @@ fn location(
             "uwsgi",
             format!(
                 "        include /etc/nginx/uwsgi_params;
-        uwsgi_param HTTP_HOST $host${variable}_port;
+        # The host that the client asks for: that of the file is the first one of `server_name`.
+        uwsgi_param SERVER_NAME $host;
+        uwsgi_param HTTP_HOST $host$runner_port;
         uwsgi_pass {id};
 "
             ),
@@ -143,10 +206,9 @@ fn location(
 fn http(
     server: &ExportedServer,
     url: &ExportedUrl,
-    variable: &str,
+    id: &str,
     remarks: &mut ExportRemarks,
 ) -> String {
-    let id = &server.identifier;
     let scheme = match url.is_tls {
         true => "https",
         false => "http",
@@ -163,14 +225,14 @@ fn http(
     text.push_str(&format!(
         "        proxy_http_version 1.1;
         proxy_set_header Upgrade $http_upgrade;
-        proxy_set_header Connection ${variable}_connection;
-        proxy_set_header Host $host${variable}_port;
+        proxy_set_header Connection $runner_connection;
+        proxy_set_header Host $host$runner_port;
 "
     ));
     let values = [
         ("X-Forwarded-For", "$proxy_add_x_forwarded_for".to_owned()),
         ("X-Forwarded-Proto", "$scheme".to_owned()),
-        ("X-Forwarded-Host", format!("$host${variable}_port")),
+        ("X-Forwarded-Host", format!("$host$runner_port")),
         ("X-Forwarded-Prefix", "\"\"".to_owned()),
         ("Forwarded", "\"\"".to_owned()),
     ];
