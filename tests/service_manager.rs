@@ -202,6 +202,9 @@ fn listening() -> (TcpListener, Address) {
     (socket, Address::port(port))
 }
 
+/// What is said of sockets that nobody accepts connections of.
+const UNSERVED: &str = "systemd passes sockets that no address of this server is for, so that their clients get no answer: 127.0.0.1:";
+
 #[test]
 fn sockets_that_it_passes_are_served_unless_the_command_line_says_otherwise() {
     let folder = Folder::new().file(
@@ -225,7 +228,8 @@ fn sockets_that_it_passes_are_served_unless_the_command_line_says_otherwise() {
             .serving();
         assert_eq!(server.address(), &address, "{arguments}");
         assert_eq!(server.get("/").status, 200);
-        server.stop();
+        let said = server.stop().stderr;
+        assert!(!said.contains(UNSERVED), "{said}");
     }
     for (variables, arguments) in [
         (ours, "serve tcp://127.0.0.1:0 demo"),
@@ -238,7 +242,9 @@ fn sockets_that_it_passes_are_served_unless_the_command_line_says_otherwise() {
             .start_with(OwnedFd::from(socket))
             .serving();
         assert_ne!(server.address(), &address, "{arguments}");
-        server.stop();
+        // The service manager listens on it, so that its clients wait.
+        let said = server.stop().stderr;
+        assert_eq!(said.contains(UNSERVED), variables == ours, "{said}");
     }
 }
 
@@ -311,7 +317,7 @@ fn an_address_of_our_own_may_be_that_of_a_socket_that_it_passes() {
     let port = socket.local_addr().expect("bound").port();
     let stderr = format!(
         "error: cannot listen on `tcp://127.0.0.1:{port}`: port {port} is in use on 127.0.0.1 \
-         (sockets that systemd passes are served if no address is on the command line)\n"
+         (sockets that systemd passes are served if no address is on the command line: 127.0.0.1:{port})\n"
     );
     let arguments = format!("serve tcp://127.0.0.1:{port} demo");
     activated(&Folder::new(), "LISTEN_PID=$$ LISTEN_FDS=1", &arguments)

@@ -64,6 +64,12 @@ pub struct ExportedServer {
     pub tls: ExportedTls,
     /// The names of all settings that are set.
     pub set: BTreeSet<String>,
+    /// The programs that it starts as applications: names, or absolute paths.
+    pub programs: Vec<String>,
+    /// Whether an application is one of Python.
+    pub is_python: bool,
+    /// What its user cannot read, where that user and the file are known.
+    pub unread: Vec<ExportedUnread>,
     /// Folders that the server writes to.
     pub written_folders: Vec<String>,
     /// Folders among these whose content must not be lost.
@@ -103,6 +109,17 @@ pub struct ExportedTls {
     pub redirects: bool,
     /// See `redirects`.
     pub redirect_port: Option<u64>,
+}
+
+/// A file or folder that the user of a server cannot read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportedUnread {
+    /// The setting that names it; may be empty.
+    pub setting: &'static str,
+    /// Its path.
+    pub path: String,
+    /// What does not let the user in: it, or a folder above it.
+    pub refused: String,
 }
 
 /// What is spoken on the sockets of a server.
@@ -200,6 +217,15 @@ impl ExportedServer {
             Some(limit) => HOUR.max(limit + Duration::from_secs(10)),
             None => HOUR,
         }
+    }
+
+    /// What it reads, each path with the setting that names it.
+    pub fn placed_paths(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let needed = self.needed.iter();
+        let needed = needed.map(|(setting, path)| (*setting, path.as_str()));
+        let shell = self.shell_environment.iter().chain(&self.shell_python);
+        let others = [&self.file, &self.program].into_iter().chain(shell);
+        needed.chain(others.map(|path| ("", path.as_str())))
     }
 
     /// All paths that the server needs, to read or to write.

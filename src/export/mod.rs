@@ -41,6 +41,8 @@ pub struct ExportedFile {
     pub name: String,
     /// What is in it.
     pub text: String,
+    /// Whether it is for a folder only, and only where there is none of its name.
+    pub is_extra: bool,
 }
 
 impl ExportTarget {
@@ -93,7 +95,11 @@ impl ExportTarget {
             Self::Compose => vec![("compose.yaml".to_owned(), compose_file::text(server, found))],
             Self::Dockerfile => vec![("Dockerfile".to_owned(), dockerfile::text(server, found))],
         };
-        let file = |(name, text)| ExportedFile { name, text };
+        let file = |(name, text)| ExportedFile {
+            name,
+            text,
+            is_extra: false,
+        };
         let mut files: Vec<ExportedFile> = texts.into_iter().map(file).collect();
         for file in &mut files {
             let opening = remarks.opening(&format!(
@@ -102,6 +108,13 @@ impl ExportTarget {
                 server.written
             ));
             file.text.insert_str(0, &opening);
+        }
+        if self == Self::Dockerfile {
+            files.push(ExportedFile {
+                name: ".dockerignore".to_owned(),
+                text: dockerfile::IGNORED.to_owned(),
+                is_extra: true,
+            });
         }
         (files, remarks)
     }

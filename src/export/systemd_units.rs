@@ -243,6 +243,17 @@ impl Folders {
 /// The user of the service.
 fn account(server: &ExportedServer, folders: &Folders, remarks: &mut ExportRemarks) -> Vec<String> {
     let mut lines = Vec::new();
+    for unread in &server.unread {
+        let user = match &server.user {
+            Some(user) => format!("`{user}`"),
+            None => "a user that systemd makes".to_owned(),
+        };
+        let text = format!(
+            "the service runs as {user} from its start, who cannot read `{}`: see the rights of `{}`",
+            unread.path, unread.refused
+        );
+        remarks.note(server, unread.setting, text);
+    }
     if let Some(user) = &server.user {
         lines.push(format!("User={}", specifiers(user)));
     }

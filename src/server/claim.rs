@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 
+use crate::gateway::socket::activation;
 use crate::gateway::socket::listener::{InUse, Listener};
 use crate::gateway::socket::server_url::ServerUrl;
 use crate::gateway::socket::url::{ALL_PASSED, SocketUrl};
@@ -161,6 +162,7 @@ pub fn listen_all(
     handed: &mut Vec<HandedSocket>,
 ) -> anyhow::Result<(Vec<Listener>, Option<Listener>)> {
     let all = plan.all_urls();
+    let is_first = handed.is_empty();
     let mut listeners = in_turn(&plan.identity, &all, |url| {
         // Alone, an address gets all sockets that a service manager has passed. The pages are never alone.
         let urls = match plan.pages.as_ref() == Some(url) {
@@ -169,8 +171,23 @@ pub fn listen_all(
         };
         listen(handed, &url.socket, urls)
     })?;
+    if is_first {
+        warn_of_others(&listeners);
+    }
     let pages = plan.pages.as_ref().and_then(|_| listeners.pop());
     Ok((listeners, pages))
+}
+
+/// Says which sockets of the service manager nobody accepts connections of: their clients would wait without a word.
+fn warn_of_others(listeners: &[Listener]) {
+    let taken = listeners.iter().flat_map(Listener::inherited).copied();
+    let others = activation::others(&taken.collect::<Vec<_>>());
+    if !others.is_empty() {
+        crate::log_warning!(
+            "systemd passes sockets that no address of this server is for, so that their clients get no answer: {}",
+            others.join(", ")
+        );
+    }
 }
 
 /// Binds the address of one of the URLs. Of the sockets that a service manager passes, each of several URLs gets those that

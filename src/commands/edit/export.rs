@@ -236,7 +236,8 @@ impl Export {
 /// Writes the files, all of them or none that was there.
 fn write(path: &Path, files: &[ExportedFile]) -> Result<ExitCode, Failure> {
     const MODE: u32 = 0o666;
-    if let ([file], false) = (files, path.is_dir()) {
+    let mut main = files.iter().filter(|file| !file.is_extra);
+    if let (Some(file), None, false) = (main.next(), main.next(), path.is_dir()) {
         write_new(path, &file.text, MODE)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -249,6 +250,9 @@ fn write(path: &Path, files: &[ExportedFile]) -> Result<ExitCode, Failure> {
     let mut written: Vec<PathBuf> = Vec::new();
     for file in files {
         let path = path.join(&file.name);
+        if file.is_extra && path.symlink_metadata().is_ok() {
+            continue;
+        }
         if let Err(failure) = write_new(&path, &file.text, MODE) {
             // A part of them is worse than none.
             for path in written {
@@ -263,7 +267,8 @@ fn write(path: &Path, files: &[ExportedFile]) -> Result<ExitCode, Failure> {
 
 /// One file as it is; several with their names above them.
 fn printed(files: &[ExportedFile]) -> String {
-    match files {
+    let files: Vec<&ExportedFile> = files.iter().filter(|file| !file.is_extra).collect();
+    match &files[..] {
         [file] => file.text.clone(),
         several => {
             let parts = several.iter();

@@ -1,16 +1,17 @@
 //! The facts of a server for `export`, from its plan and the settings that it is made of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::application::routes::route_key::RouteHost;
+use crate::commands::edit::exported_settings::{exported_tls, programs, set, unread};
 use crate::commands::edit::exported_shell::{shell_environment, shell_python};
-use crate::config::{Configuration, Layer, SETTINGS};
+use crate::config::{Layer, SETTINGS};
 use crate::current_folder;
 use crate::export::exported_server::{
-    ExportedAddress, ExportedPackages, ExportedProtocol, ExportedServer, ExportedTls, ExportedUrl,
+    ExportedAddress, ExportedPackages, ExportedProtocol, ExportedServer, ExportedUrl,
     ExportedWorkers,
 };
 use crate::gateway::socket::server_url::ServerUrl;
@@ -88,7 +89,7 @@ impl Exported<'_> {
         };
         let starts = u32::try_from(plan.before_start.len()).unwrap_or(u32::MAX);
         let start = settings.duration("runner.start_timeout");
-        let server = ExportedServer {
+        let mut server = ExportedServer {
             identifier: identifier(self.file),
             written: self.written.to_owned(),
             file: text(self.file)?,
@@ -119,6 +120,11 @@ impl Exported<'_> {
             certificates,
             tls: exported_tls(settings)?,
             set: set(settings),
+            programs: programs(&applications)?,
+            is_python: applications
+                .iter()
+                .any(|(application, _)| matches!(application, ApplicationName::Python { .. })),
+            unread: Vec::new(),
             written_folders: texts(&written_folders)?,
             kept_folders: texts(&kept_folders)?,
             needed: self.needed(&applications)?,
@@ -136,6 +142,7 @@ impl Exported<'_> {
             urls,
         };
         check(&server)?;
+        server.unread = unread(settings, server.placed_paths());
         Ok(server)
     }
 
@@ -314,30 +321,6 @@ fn program() -> Result<String, Failure> {
     text(&path)
 }
 
-fn exported_tls(settings: &Configuration) -> Result<ExportedTls, Failure> {
-    let acme_ca = settings.path("runner.tls.acme_ca");
-    Ok(ExportedTls {
-        acme: settings.texts("runner.tls.acme"),
-        acme_directory: settings.text("runner.tls.acme_directory"),
-        acme_ca: acme_ca
-            .map(|path| text(&current_folder::absolute(&path)))
-            .transpose()?,
-        client_ca: texts(&settings.paths("runner.tls.client_ca"))?,
-        client_crl: texts(&settings.paths("runner.tls.client_crl"))?,
-        is_optional: settings.text("runner.tls.client_auth").as_deref() == Some("optional"),
-        exports_certificates: settings.boolean("runner.tls.export_cert"),
-        redirects: settings.boolean("runner.tls.redirect"),
-        redirect_port: settings.optional_integer("runner.tls.redirect_port"),
-    })
-}
-
-/// The names of all settings that are set.
-fn set(settings: &Configuration) -> BTreeSet<String> {
-    let names = SETTINGS.iter().map(|setting| setting.name);
-    let set = names.filter(|name| settings.is_named(name));
-    set.map(str::to_owned).collect()
-}
-
 fn exported_url(url: &ServerUrl) -> Result<ExportedUrl, Failure> {
     let address = match &url.socket {
         SocketUrl::Tcp { host, port } => {
@@ -435,7 +418,7 @@ fn places(scope: &Scope) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn texts(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
+pub(super) fn texts(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
     paths
         .iter()
         .map(|path| text(&current_folder::absolute(path)))
@@ -443,7 +426,7 @@ fn texts(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
 }
 
 /// A path as files of other programs can have it.
-fn text(path: &Path) -> Result<String, Failure> {
+pub(super) fn text(path: &Path) -> Result<String, Failure> {
     path.to_str().map(str::to_owned).ok_or_else(|| {
         let message = format!("the path {} is not UTF-8", quoted(&path.to_string_lossy()));
         let hint = "other programs cannot be told of it: rename the file or folder".to_owned();

@@ -2,6 +2,7 @@
 
 pub mod export;
 mod exported_facts;
+mod exported_settings;
 mod exported_shell;
 pub mod find_applications;
 pub mod fmt;

@@ -12,6 +12,21 @@ pub(super) const APP: &str = "/app";
 /// The number of the user in the container, who has no rights on the machine.
 pub(super) const USER: u32 = 10_001;
 
+/// Programs that the image has from its beginning.
+const PRESENT: [&str; 6] = ["bash", "perl", "python", "python3", "runner", "sh"];
+
+/// Programs that packages of Debian have.
+const DEBIAN: [(&str, &str); 8] = [
+    ("bundle", "ruby-bundler"),
+    ("java", "default-jre-headless"),
+    ("lua", "lua5.4"),
+    ("node", "nodejs"),
+    ("nodejs", "nodejs"),
+    ("php", "php-cli"),
+    ("php-cgi", "php-cgi"),
+    ("ruby", "ruby"),
+];
+
 /// The port of a server that has none of its own that is fit.
 const PORT: u16 = 8000;
 
@@ -32,6 +47,8 @@ pub(super) struct Container {
     pub(super) written: Vec<String>,
     /// Whether it listens on a port below 1024.
     pub(super) has_low_port: bool,
+    /// The packages of Debian that its programs are in.
+    pub(super) debian: Vec<&'static str>,
     /// The words that say by their exit status whether it answers.
     pub(super) health: Vec<String>,
 }
@@ -66,6 +83,7 @@ impl Container {
             remarks.essential(server, "runner.user", what);
         }
         Self {
+            debian: debian(server, remarks),
             health: health(server, &ports),
             has_low_port: ports.iter().any(|port| *port < 1024),
             command,
@@ -159,6 +177,34 @@ fn needed(server: &ExportedServer, remarks: &mut ExportRemarks) {
             remarks.essential(server, setting, what);
         }
     }
+}
+
+/// The packages of Debian with the programs that it starts, and remarks about programs of which no package is known.
+fn debian(server: &ExportedServer, remarks: &mut ExportRemarks) -> Vec<&'static str> {
+    let mut packages = Vec::new();
+    for program in &server.programs {
+        let package = DEBIAN.into_iter().find(|(name, _)| name == program);
+        match package {
+            Some((_, package)) if !packages.contains(&package) => packages.push(package),
+            Some(_) => {}
+            None if PRESENT.contains(&program.as_str()) || is_within(program, &server.folder) => {}
+            // gunicorn, for example.
+            None if server.packages.is_some() && !program.contains('/') => {
+                let what = format!(
+                    "`{program}` is in the image only if the Python packages of the application bring it"
+                );
+                remarks.note(server, "", what);
+            }
+            None => {
+                let what = format!(
+                    "the program `{program}` is not in the image: install it in the Dockerfile, and name it without its \
+                     folder"
+                );
+                remarks.essential(server, "", what);
+            }
+        }
+    }
+    packages
 }
 
 fn pages(server: &ExportedServer) -> Option<u16> {

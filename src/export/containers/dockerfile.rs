@@ -5,6 +5,15 @@ use crate::export::containers::yaml_text::quoted_text;
 use crate::export::export_remarks::ExportRemarks;
 use crate::export::exported_server::{ExportedPackages, ExportedServer, whole_seconds};
 
+/// What the image does not need, or must not have.
+pub(in crate::export) const IGNORED: &str = "\
+# By `runner export dockerfile`: what the image does not need, or must not have.
+.git
+.venv
+.env
+**/__pycache__
+";
+
 /// The lines of the file.
 pub(in crate::export) fn text(server: &ExportedServer, remarks: &mut ExportRemarks) -> String {
     let container = Container::of(server, remarks);
@@ -17,7 +26,7 @@ pub(in crate::export) fn text(server: &ExportedServer, remarks: &mut ExportRemar
 #   cp \"$(command -v runner)\" . && docker build -t {id} .
 #   docker run --read-only --tmpfs /tmp -p {port}:{port} {id}
 #
-# `.dockerignore` keeps out what the image does not need: .git, .venv, .env.
+# `runner export dockerfile -o FOLDER` writes a .dockerignore, too: it keeps out .git, .venv and .env.
 ARG PYTHON=3.13
 FROM python:${{PYTHON}}-slim
 
@@ -27,6 +36,12 @@ COPY --chmod=755 runner /usr/local/bin/runner
 ",
         port = container.ports.first().copied().unwrap_or(8000)
     );
+    if !container.debian.is_empty() {
+        text.push_str(&format!(
+            "RUN apt-get update && apt-get install -y --no-install-recommends {} && rm -rf /var/lib/apt/lists/*\n",
+            container.debian.join(" ")
+        ));
+    }
     text.push_str(&format!(
         "RUN id {user} || useradd --system --user-group --uid {number} --no-create-home {user}\n\nWORKDIR {APP}\n"
     ));
@@ -39,6 +54,11 @@ COPY --chmod=755 runner /usr/local/bin/runner
             text.push_str("COPY . .\nRUN pip install --no-cache-dir .\n");
         }
         None => {
+            if server.is_python {
+                let what = "no list of its Python packages was found (requirements.txt, pyproject.toml): the image has none \
+                            of them";
+                remarks.note(server, "", what);
+            }
             text.push_str("# No list of Python packages was found (requirements.txt, pyproject.toml).\nCOPY . .\n");
         }
     }

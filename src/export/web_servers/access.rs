@@ -40,8 +40,11 @@ struct Pair<'a> {
     url: &'a ExportedUrl,
 }
 
+/// What becomes of a setting between two servers.
+type FateOf = fn(&Pair<'_>) -> Fate;
+
 /// Each setting, with what becomes of it where it is set.
-const FATES: [(&str, fn(&Pair<'_>) -> Fate); 19] = [
+const FATES: [(&str, FateOf); 19] = [
     ("runner.http.max_per_address", |it| {
         match it.server.max_per_address {
             0 => Fate::Kept,

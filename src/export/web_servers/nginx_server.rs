@@ -23,28 +23,27 @@ pub(in crate::export) fn text(server: &ExportedServer, remarks: &mut ExportRemar
         return String::new();
     }
     let id = &name(server);
-    let mut text = format!(
-        "\
+    let mut text = "\
 # The port of the host, unless browsers leave it out.
-map $server_port $runner_port {{
+map $server_port $runner_port {
     80 \"\";
     443 \"\";
     default \":$server_port\";
-}}
+}
 
 "
-    );
+    .to_owned();
     if server.protocol == ExportedProtocol::Http {
-        text.push_str(&format!(
+        text.push_str(
             "\
 # A request that asks for another protocol, WebSocket, takes its connection along. All others leave it open.
-map $http_upgrade $runner_connection {{
+map $http_upgrade $runner_connection {
     default upgrade;
     \"\" \"\";
-}}
+}
 
-"
-        ));
+",
+        );
     }
     text.push_str(&upstream(server, &url, id));
     text.push_str(&format!("\nserver {{\n{}", listen(server, remarks)));
@@ -222,19 +221,19 @@ fn http(
 ",
         );
     }
-    text.push_str(&format!(
+    text.push_str(
         "        proxy_http_version 1.1;
         proxy_set_header Upgrade $http_upgrade;
         proxy_set_header Connection $runner_connection;
         proxy_set_header Host $host$runner_port;
-"
-    ));
+",
+    );
     let values = [
-        ("X-Forwarded-For", "$proxy_add_x_forwarded_for".to_owned()),
-        ("X-Forwarded-Proto", "$scheme".to_owned()),
-        ("X-Forwarded-Host", format!("$host$runner_port")),
-        ("X-Forwarded-Prefix", "\"\"".to_owned()),
-        ("Forwarded", "\"\"".to_owned()),
+        ("X-Forwarded-For", "$proxy_add_x_forwarded_for"),
+        ("X-Forwarded-Proto", "$scheme"),
+        ("X-Forwarded-Host", "$host$runner_port"),
+        ("X-Forwarded-Prefix", "\"\""),
+        ("Forwarded", "\"\""),
     ];
     for (name, value) in values {
         if matches!(name, "X-Forwarded-For" | "X-Forwarded-Proto") || believes(server, name) {

@@ -4,6 +4,7 @@ use std::os::fd::RawFd;
 
 use anyhow::{Context, bail};
 
+use crate::gateway::socket::binding;
 use crate::gateway::socket::url::{Descriptor, Passed};
 
 /// Whether sockets were passed to this process; not to a parent of it, whose environment it has inherited.
@@ -16,6 +17,15 @@ fn named() -> anyhow::Result<Vec<(RawFd, String)>> {
     let named = sd_notify::listen_fds_with_names()
         .context("the sockets of the service manager cannot be used (LISTEN_FDS)")?;
     Ok(named.collect())
+}
+
+/// Where those passed sockets listen that are not among the given descriptors.
+#[must_use]
+pub fn others(taken: &[RawFd]) -> Vec<String> {
+    let all = named().unwrap_or_default().into_iter();
+    all.filter(|(number, _)| !taken.contains(number))
+        .filter_map(|(number, _)| binding::shown_address(number))
+        .collect()
 }
 
 /// All passed sockets, as descriptors of this process.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -116,11 +116,7 @@ fn refusal(error: Errno, address: SocketAddr) -> anyhow::Error {
             address.port(),
             address.ip(),
             // The service manager may have the port, to pass it to this process.
-            match activation::is_there() {
-                true =>
-                    " (sockets that systemd passes are served if no address is on the command line)",
-                false => "",
-            }
+            passed_there(address.port())
         ))
         .into(),
         Errno::ACCESS => anyhow!(
@@ -130,6 +126,32 @@ fn refusal(error: Errno, address: SocketAddr) -> anyhow::Error {
         ),
         error => anyhow::Error::from(error).context(address),
     }
+}
+
+/// The hint that a passed socket has the port.
+fn passed_there(port: u16) -> String {
+    let ending = format!(":{port}");
+    let others = activation::others(&[]).into_iter();
+    let there: Vec<String> = others.filter(|shown| shown.ends_with(&ending)).collect();
+    match there.is_empty() {
+        true => String::new(),
+        false => format!(
+            " (sockets that systemd passes are served if no address is on the command line: {})",
+            there.join(", ")
+        ),
+    }
+}
+
+/// Where an inherited socket listens: an address with its port, or a path.
+pub(super) fn shown_address(number: RawFd) -> Option<String> {
+    let socket = crate::unix::duplicate_inherited(number).ok()?;
+    let address = net::getsockname(&socket).ok()?;
+    if let Ok(address) = SocketAddr::try_from(address.clone()) {
+        return Some(address.to_string());
+    }
+    let address = net::SocketAddrUnix::try_from(address).ok()?;
+    let path = String::from_utf8_lossy(address.path_bytes()?).into_owned();
+    Some(path)
 }
 
 fn bind_address(address: SocketAddr) -> Result<OwnedFd, Errno> {

@@ -119,6 +119,12 @@ impl Listener {
         }
     }
 
+    /// The descriptors that this process got at its start and that are listened on.
+    #[must_use]
+    pub fn inherited(&self) -> &[RawFd] {
+        &self.inherited
+    }
+
     fn bind_tcp(host: &Host, port: u16) -> anyhow::Result<Self> {
         let (sockets, port) = binding::bind_host(host, port)?;
         let sockets = sockets.into_iter().map(Socket::new);
