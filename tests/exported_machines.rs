@@ -18,7 +18,8 @@ fn an_image_has_the_programs_that_the_server_starts() {
             "app = commands.Alias(command=['serve', 'upstream', 'http', 'exec:', '{program}', '{{socket}}'])\n\
              url = 'tcp://*:8000'\n"
         );
-        Folder::new().file("hello.ini", text).file(file, "")
+        let folder = Folder::new().file("hello.ini", text);
+        folder.executable(file, "#!/bin/sh\n")
     };
     for (program, package) in [("node", "nodejs"), ("php-cgi", "php-cgi"), ("ruby", "ruby")] {
         let text = exported(&folder(program, "a"), "dockerfile");
@@ -30,7 +31,7 @@ fn an_image_has_the_programs_that_the_server_starts() {
         ("python3", "a", 0),
         ("my-server", "requirements.txt", 0),
         ("my-server", "a", 2),
-        ("/usr/bin/node", "a", 2),
+        ("/bin/cat", "a", 2),
     ] {
         for target in ["dockerfile", "compose", "kubernetes"] {
             let outcome = export(&folder(program, file), &[target, "hello.ini"]);

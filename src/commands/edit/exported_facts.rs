@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::application::routes::route_key::RouteHost;
-use crate::commands::edit::exported_settings::{exported_tls, programs, set, unread};
+use crate::commands::edit::exported_settings::{exported_tls, programs, set, text, texts, unread};
 use crate::commands::edit::exported_shell::{shell_environment, shell_python};
 use crate::config::{Layer, SETTINGS};
 use crate::current_folder;
@@ -416,22 +416,6 @@ fn places(scope: &Scope) -> BTreeMap<String, String> {
     names
         .filter_map(|name| Some((name.to_owned(), scope.configuration.place(name, None)?)))
         .collect()
-}
-
-pub(super) fn texts(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
-    paths
-        .iter()
-        .map(|path| text(&current_folder::absolute(path)))
-        .collect()
-}
-
-/// A path as files of other programs can have it.
-pub(super) fn text(path: &Path) -> Result<String, Failure> {
-    path.to_str().map(str::to_owned).ok_or_else(|| {
-        let message = format!("the path {} is not UTF-8", quoted(&path.to_string_lossy()));
-        let hint = "other programs cannot be told of it: rename the file or folder".to_owned();
-        Failure::mistake(message, Some(hint))
-    })
 }
 
 /// Checks that no text has a character that ends a line in the files of other programs.

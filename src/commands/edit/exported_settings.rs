@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
-use crate::commands::edit::exported_facts::{text, texts};
 use crate::config::{Configuration, SETTINGS};
 use crate::current_folder;
 use crate::export::exported_server::{ExportedTls, ExportedUnread};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::plan::application::{ApplicationName, BuiltIn};
+use crate::syntax::quoted;
 use crate::upstream::upstream_options::ServerSource;
 
 pub(super) fn exported_tls(settings: &Configuration) -> Result<ExportedTls, Failure> {
@@ -67,12 +67,12 @@ pub(super) fn programs(applications: &[(&ApplicationName, Scope)]) -> Result<Vec
 }
 
 /// Who reads files: a user of this machine, or one that systemd makes, who has no number yet.
-struct Reader {
+struct ServiceUser {
     user: Option<Uid>,
     groups: Vec<Gid>,
 }
 
-impl Reader {
+impl ServiceUser {
     /// `None` for a user that is not known here.
     fn of(settings: &Configuration) -> Option<Self> {
         let group = |setting| {
@@ -131,11 +131,11 @@ pub(super) fn unread<'a>(
     settings: &Configuration,
     paths: impl Iterator<Item = (&'static str, &'a str)>,
 ) -> Vec<ExportedUnread> {
-    let Some(reader) = Reader::of(settings) else {
+    let Some(user) = ServiceUser::of(settings) else {
         return Vec::new();
     };
     let unread = paths.filter_map(|(setting, path)| {
-        let refused = reader.refused(Path::new(path))?;
+        let refused = user.refused(Path::new(path))?;
         Some(ExportedUnread {
             setting,
             path: path.to_owned(),
@@ -143,4 +143,21 @@ pub(super) fn unread<'a>(
         })
     });
     unread.collect()
+}
+
+/// Paths as files of other programs can have them.
+pub(super) fn texts(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
+    paths
+        .iter()
+        .map(|path| text(&current_folder::absolute(path)))
+        .collect()
+}
+
+/// A path as files of other programs can have it.
+pub(super) fn text(path: &Path) -> Result<String, Failure> {
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        let message = format!("the path {} is not UTF-8", quoted(&path.to_string_lossy()));
+        let hint = "other programs cannot be told of it: rename the file or folder".to_owned();
+        Failure::mistake(message, Some(hint))
+    })
 }

@@ -4,7 +4,6 @@ use crate::export::export_remarks::ExportRemarks;
 use crate::export::exported_server::{
     ExportedAddress, ExportedServer, ExportedTls, ExportedUrl, is_loopback,
 };
-use crate::export::web_servers::front::believes;
 
 /// How many certificates may stand between that of a client and its authority, as with the server itself. Web servers admit
 /// one only.
@@ -183,6 +182,13 @@ pub(super) fn check(
         tls: &server.tls,
         url,
     };
+    let is_known = |name: &String| FATES.into_iter().any(|(setting, _)| setting == name);
+    let unknown = server.set.iter().filter(|name| !is_known(name));
+    for setting in unknown.filter(|name| name.starts_with("runner.tls.")) {
+        // Nobody has thought about it yet.
+        let text = format!("`{setting}`: {} is not told of it", front.name);
+        remarks.essential(server, setting, text);
+    }
     for (setting, fate) in FATES {
         if !server.set.contains(setting) {
             continue;
@@ -220,16 +226,7 @@ pub(super) fn site_names(server: &ExportedServer) -> &[String] {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::FATES;
-    use crate::config::SETTINGS;
-
-    #[test]
-    fn each_setting_of_tls_has_a_fate() {
-        let all = SETTINGS.iter().map(|setting| setting.name);
-        let all: Vec<&str> = all.filter(|name| name.starts_with("runner.tls.")).collect();
-        let known: Vec<&str> = FATES.into_iter().map(|(name, _)| name).collect();
-        assert_eq!(known[1..], all);
-    }
+/// Whether a field of proxies is believed.
+pub(super) fn believes(server: &ExportedServer, field: &str) -> bool {
+    server.believed.iter().any(|one| one == field)
 }

@@ -4,8 +4,8 @@ use crate::export::export_remarks::ExportRemarks;
 use crate::export::exported_server::{
     ExportedAddress, ExportedProtocol, ExportedServer, ExportedUrl, whole_seconds,
 };
-use crate::export::web_servers::access::{DEPTH, Front, answers_http};
-use crate::export::web_servers::front::{believes, web_server_url};
+use crate::export::web_servers::access::{DEPTH, Front, answers_http, believes};
+use crate::export::web_servers::front::web_server_url;
 
 const FRONT: Front = Front {
     name: "Apache",

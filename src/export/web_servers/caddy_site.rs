@@ -4,8 +4,8 @@ use crate::export::export_remarks::ExportRemarks;
 use crate::export::exported_server::{
     ExportedAddress, ExportedProtocol, ExportedServer, ExportedUrl, whole_seconds,
 };
-use crate::export::web_servers::access::{Front, answers_http, site_names, speaks_tls};
-use crate::export::web_servers::front::{believes, web_server_url};
+use crate::export::web_servers::access::{Front, answers_http, believes, site_names, speaks_tls};
+use crate::export::web_servers::front::web_server_url;
 
 const FRONT: Front = Front {
     name: "Caddy",

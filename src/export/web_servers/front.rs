@@ -73,8 +73,3 @@ pub(super) fn web_server_url(
     }
     Some(url)
 }
-
-/// Whether a field of proxies is believed.
-pub(super) fn believes(server: &ExportedServer, field: &str) -> bool {
-    server.believed.iter().any(|one| one == field)
-}

@@ -1,10 +1,10 @@
 //! Socket activation (`sd_listen_fds(3)`): sockets that a service manager has made and passes to this process.
 
+use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
 use anyhow::{Context, bail};
 
-use crate::gateway::socket::binding;
 use crate::gateway::socket::url::{Descriptor, Passed};
 
 /// Whether sockets were passed to this process; not to a parent of it, whose environment it has inherited.
@@ -24,8 +24,20 @@ fn named() -> anyhow::Result<Vec<(RawFd, String)>> {
 pub fn others(taken: &[RawFd]) -> Vec<String> {
     let all = named().unwrap_or_default().into_iter();
     all.filter(|(number, _)| !taken.contains(number))
-        .filter_map(|(number, _)| binding::shown_address(number))
+        .filter_map(|(number, _)| shown_address(number))
         .collect()
+}
+
+/// Where an inherited socket listens: an address with its port, or a path.
+fn shown_address(number: RawFd) -> Option<String> {
+    let socket = crate::unix::duplicate_inherited(number).ok()?;
+    let address = rustix::net::getsockname(&socket).ok()?;
+    if let Ok(address) = SocketAddr::try_from(address.clone()) {
+        return Some(address.to_string());
+    }
+    let address = rustix::net::SocketAddrUnix::try_from(address).ok()?;
+    let path = String::from_utf8_lossy(address.path_bytes()?).into_owned();
+    Some(path)
 }
 
 /// All passed sockets, as descriptors of this process.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -140,18 +140,6 @@ fn passed_there(port: u16) -> String {
             there.join(", ")
         ),
     }
-}
-
-/// Where an inherited socket listens: an address with its port, or a path.
-pub(super) fn shown_address(number: RawFd) -> Option<String> {
-    let socket = crate::unix::duplicate_inherited(number).ok()?;
-    let address = net::getsockname(&socket).ok()?;
-    if let Ok(address) = SocketAddr::try_from(address.clone()) {
-        return Some(address.to_string());
-    }
-    let address = net::SocketAddrUnix::try_from(address).ok()?;
-    let path = String::from_utf8_lossy(address.path_bytes()?).into_owned();
-    Some(path)
 }
 
 fn bind_address(address: SocketAddr) -> Result<OwnedFd, Errno> {
