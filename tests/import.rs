@@ -6,10 +6,12 @@
 
 mod support;
 
-use std::env;
 use std::fmt::Write;
-use std::fs;
+use std::process::{Command, Stdio};
+use std::{env, fs};
 
+use rustix::process::{Pid, Signal, kill_process};
+use support::http::Waits;
 use support::{Folder, project};
 
 /// The first line of a file that is written depends on where `runner` is.
@@ -61,7 +63,7 @@ fn shell_words(line: &str) -> Vec<String> {
     words
 }
 
-/// Whether `check` says that something is wrong, but for folders, files and programs that are not on this machine.
+/// Whether `check` says that something is wrong, but for folders, files, certificates and programs that are not on this machine.
 fn is_mistake(line: &str) -> bool {
     let is_elsewhere = [
         "there is no file",
@@ -69,7 +71,7 @@ fn is_mistake(line: &str) -> bool {
         "there is no program",
         "there is no such file",
         "No such file",
-        "there is no such file",
+        "needs a certificate",
     ];
     line.starts_with("error") && !is_elsewhere.iter().any(|it| line.contains(it))
 }
@@ -177,4 +179,46 @@ fn what_is_written_runs() {
         !names.iter().any(|name| name.starts_with(".import")),
         "{names:?}"
     );
+}
+
+/// The names of a folder's files that a trial has made.
+fn left_of_trials(folder: &Folder) -> Vec<String> {
+    let entries = fs::read_dir(folder.path("")).expect("the folder").flatten();
+    let names = entries.map(|it| it.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with(".import")).collect()
+}
+
+/// A trial that is stopped leaves nothing behind.
+#[test]
+fn a_trial_ends_at_signals() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let folder = Folder::new().file("slow.py", "import signal\nsignal.pause()\n");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
+        command.args("import --check -- gunicorn slow:app".split(' '));
+        let command = command.current_dir(folder.path(""));
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        Waits::until(
+            || !left_of_trials(&folder).is_empty(),
+            || "no trial".to_owned(),
+        );
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process"), signal).expect("it is there");
+        assert_eq!(child.wait().expect("it ends").code(), Some(1), "{signal:?}");
+        assert_eq!(left_of_trials(&folder), Vec::<String>::new(), "{signal:?}");
+    }
+}
+
+/// An application that only fails is no success.
+#[test]
+fn a_trial_that_is_answered_by_an_error_fails() {
+    let folder = Folder::new().file("broken.py", "def app(environ, start):\n    1 / 0\n");
+    let words = "import --check -- gunicorn broken:app".split(' ');
+    let outcome = folder.runner(words).current_folder(folder.path("")).run();
+    assert_eq!(outcome.status, 1);
+    let said = &outcome.stderr;
+    assert!(said.contains("answers `GET /` with 500"), "{said}");
 }

@@ -1,12 +1,12 @@
 //! `import --check`: the imported site is started once, and asked for `/`.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -17,6 +17,10 @@ use crate::import::imported_text::ImportedText;
 use crate::import::written_site::written;
 use crate::line::failure::Failure;
 use crate::log::{self, Level};
+use crate::supervisor::stop_flag::StopFlag;
+
+/// Why there is no answer of the trial.
+const STOPPED: &str = "the trial was stopped by a signal";
 
 /// Any free port of this machine.
 const ADDRESS: &str = "tcp://127.0.0.1:0";
@@ -26,6 +30,9 @@ const SERVING: &str = "serving http://";
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether a signal has come.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The text of a file that serves the same application for a trial: by HTTP, at a free port, as the present user, and
 /// without the programs beside it.
@@ -102,11 +109,14 @@ impl TrialServer {
     }
 
     /// Waits until it answers. Returns its address.
-    fn address(&self) -> anyhow::Result<String> {
+    fn address(&self, stop: &StopFlag) -> anyhow::Result<String> {
         let mut said = String::new();
+        let mut since = Instant::now();
         loop {
-            let line = match self.written.recv_timeout(PATIENCE) {
+            let line = match self.written.recv_timeout(LOOK) {
                 Ok(line) => line,
+                Err(_) if stop.is_set() => bail!(STOPPED),
+                Err(RecvTimeoutError::Timeout) if since.elapsed() < PATIENCE => continue,
                 Err(RecvTimeoutError::Timeout) => {
                     bail!("what was written does not start in time:\n{said}")
                 }
@@ -119,6 +129,7 @@ impl TrialServer {
             }
             said.push_str(&line);
             said.push('\n');
+            since = Instant::now();
         }
     }
 }
@@ -142,29 +153,52 @@ impl Drop for TrialServer {
 /// It does not start, or does not answer.
 pub(super) fn try_out(folder: &Path, text: &str) -> Result<(), Failure> {
     let path = folder.join(format!(".import-{}.ini", std::process::id()));
+    // From before the file is there until after it is removed.
+    let stop = StopFlag::listen_to_all().context("cannot listen to signals")?;
     write_new(&path, text, PROGRAM)?;
     let _file = TrialFile(&path);
-    Ok(asked(&path)?)
+    Ok(asked(&path, &stop)?)
 }
 
-fn asked(path: &Path) -> anyhow::Result<()> {
+fn asked(path: &Path, stop: &StopFlag) -> anyhow::Result<()> {
     let server = TrialServer::start(path)?;
-    let status = status(&server.address()?)?;
+    let status = status(&server.address(stop)?, stop)?;
+    if status.starts_with('5') {
+        bail!("what was written starts, but answers `GET /` with {status}");
+    }
     let said = format!("it starts, and answers `GET /` with {status}\n");
     log::drawn(Level::Info, &said);
     Ok(())
 }
 
+/// Whether nothing has come yet.
+fn is_early(error: &io::Error) -> bool {
+    let kinds = [
+        ErrorKind::WouldBlock,
+        ErrorKind::TimedOut,
+        ErrorKind::Interrupted,
+    ];
+    kinds.contains(&error.kind())
+}
+
 /// The status of the answer to `GET /`.
-fn status(address: &str) -> anyhow::Result<String> {
+fn status(address: &str, stop: &StopFlag) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).context("it does not accept connections")?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(LOOK))?;
     write!(stream, "GET / HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let since = Instant::now();
     let mut head = Vec::new();
-    stream
-        .take(4096)
-        .read_to_end(&mut head)
-        .context("it does not answer")?;
+    let mut part = [0; 4096];
+    // The first line is enough.
+    while !head.contains(&b'\n') && head.len() < part.len() {
+        match stream.read(&mut part) {
+            Ok(0) => break,
+            Ok(length) => head.extend_from_slice(&part[..length]),
+            Err(_) if stop.is_set() => bail!(STOPPED),
+            Err(error) if is_early(&error) && since.elapsed() < PATIENCE => {}
+            Err(error) => return Err(error).context("it does not answer"),
+        }
+    }
     let head = String::from_utf8_lossy(&head);
     let line = head.lines().next().unwrap_or_default();
     let status = line.split_once(' ').map(|(_, status)| status.to_owned());

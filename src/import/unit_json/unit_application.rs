@@ -28,7 +28,12 @@ pub(super) fn php(site: &mut ImportedSite, application: &PlacedJson<'_>, place: 
     };
     site.application = Some(Placed::new(named, place));
     for (name, member) in application.object().unwrap_or_default() {
-        if !["root", "script", "index", "options"].contains(&name.as_str()) {
+        let is_usual = match name.as_str() {
+            "root" | "script" => true,
+            "index" => member.text().as_deref() == Some("index.php"),
+            _ => false,
+        };
+        if !is_usual {
             member_of(site, &name, &member);
         }
     }
@@ -110,7 +115,12 @@ pub(super) fn member_of(site: &mut ImportedSite, name: &str, member: &PlacedJson
     let text = ImportedText::known(member.text().unwrap_or_default());
     let number = |node: Option<PlacedJson<'_>>| node.and_then(|it| it.number());
     match name {
-        "type" | "module" | "callable" | "protocol" | "targets" | "factory" => {}
+        "type" | "module" | "callable" | "protocol" | "factory" => {}
+        "targets" => {
+            if member.object().is_some_and(|targets| targets.len() > 1) {
+                site.leave(&place, "the first of several targets is served");
+            }
+        }
         "path" => {
             for folder in member.texts() {
                 site.path
@@ -119,13 +129,12 @@ pub(super) fn member_of(site: &mut ImportedSite, name: &str, member: &PlacedJson
         }
         "home" => site.set_text("runner.python", &text.before("/bin/python"), &place),
         "working_directory" => site.set_text("runner.workers.directory", &text, &place),
-        "user" => site.set_text("runner.user", &text, &place),
-        "group" => site.set_text("runner.group", &text, &place),
-        "threads" => {
-            if let Some(threads) = member.number() {
-                site.set("runner.workers.threads", threads.to_string(), &place);
-            }
-        }
+        "user" => site.set_identity("runner.user", &text, &place),
+        "group" => site.set_identity("runner.group", &text, &place),
+        "threads" => match member.number() {
+            Some(threads) => site.set("runner.workers.threads", threads.to_string(), &place),
+            None => site.miss(&place, "it is no number"),
+        },
         "processes" => match member.number() {
             Some(count) => site.set_workers(&ImportedText::known(count.to_string()), &place),
             None => {
@@ -141,6 +150,14 @@ pub(super) fn member_of(site: &mut ImportedSite, name: &str, member: &PlacedJson
         "limits" => {
             if let Some(time) = number(member.member("timeout")) {
                 site.set("runner.request.timeout", time.to_string(), &place);
+            }
+            for (name, limit) in member.object().unwrap_or_default() {
+                if !["timeout", "requests"].contains(&name.as_str()) {
+                    site.leave(
+                        &limit.place_of(&name),
+                        format!("`{name}` has no equivalent"),
+                    );
+                }
             }
             if let Some(count) = number(member.member("requests")) {
                 site.set("runner.workers.max_requests", count.to_string(), &place);
