@@ -8,7 +8,7 @@ use crate::import::unit_json::unit_application;
 use crate::syntax::Place;
 
 /// What of `settings.http` is always so here, or has no meaning here.
-pub const ALWAYS: &[&str] = &[
+const ALWAYS: &[&str] = &[
     "body_buffer_size",
     "body_temp_path",
     "chunked_transform",
