@@ -213,7 +213,7 @@ mod tests {
         let file = file();
         let parts = FileParts::default();
         let mut left = 0;
-        for (offset, length) in [(4, 700_000), (0, 10), (799_990, 10)] {
+        for (offset, length) in [(4, LONGEST), (0, 10), (799_990, 10)] {
             let file = BodyFile::of_application(file.try_clone().expect("a descriptor"));
             let stand_in = parts.put(FilePart {
                 file,
@@ -245,7 +245,7 @@ mod tests {
         };
         let (received, ()) = tokio::join!(receiving, sending);
         let all = content();
-        let want = [&all[4..700_004], &all[..10], &all[799_990..]].concat();
+        let want = [&all[4..4 + LONGEST as usize], &all[..10], &all[799_990..]].concat();
         assert!(received.expect("all of it") == want);
         // What stands for a part is not sent when there is none.
         assert!(send(&parts, &stream, 1).await.is_err());
