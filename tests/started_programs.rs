@@ -477,9 +477,11 @@ fn one_that_is_not_well_is_replaced() {
 #[test]
 fn if_none_is_well_not_all_leave() {
     let words = "'--ready', '/ready', '--health', '/health', '--health-interval', '20ms', 'exec:', './program.py'";
-    let folder = folder(words, "runner.workers.min = 2\n").file("ready", "");
+    let settings = "runner.status.url = 'unix:control'\nrunner.workers.min = 2\n";
+    let folder = folder(words, settings).file("ready", "");
     let server = folder.runner(["runIni", "app.ini"]).start();
-    server.wait_for_log(|log| log.matches("]: listening\n").count() == 2);
+    // Both are ready, and not listening alone.
+    until(&server, "idle", 2);
     assert_eq!(server.get("/words").ok(), "");
     fs::remove_file(folder.path("ready")).expect("it is there");
     let folder = folder.file("unwell", "");

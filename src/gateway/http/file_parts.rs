@@ -27,7 +27,12 @@ static STAND_IN: LazyLock<Bytes> = LazyLock::new(|| vec![0; LONGEST as usize].in
 
 /// The parts of one connection that hyper has bytes for, the next one first. Most connections have none.
 #[derive(Default)]
-pub(super) struct FileParts(Mutex<Option<Box<VecDeque<QueuedPart>>>>);
+pub(super) struct FileParts(Mutex<Option<Box<PartQueue>>>);
+
+#[derive(Default)]
+struct PartQueue {
+    parts: VecDeque<QueuedPart>,
+}
 
 struct QueuedPart {
     part: FilePart,
@@ -70,11 +75,14 @@ impl FileParts {
     pub(super) fn put(&self, part: FilePart) -> Bytes {
         // At most 256 KiB, which every usize holds.
         let stand_in = STAND_IN.slice(..part.length as usize);
-        self.lock().get_or_insert_default().push_back(QueuedPart {
-            cached: part.length,
-            reading: None,
-            part,
-        });
+        self.lock()
+            .get_or_insert_default()
+            .parts
+            .push_back(QueuedPart {
+                cached: part.length,
+                reading: None,
+                part,
+            });
         stand_in
     }
 
@@ -86,7 +94,7 @@ impl FileParts {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Sent>> {
         let mut parts = self.lock();
-        let parts = parts.get_or_insert_default();
+        let parts = &mut parts.get_or_insert_default().parts;
         let Some(first) = parts.front_mut() else {
             // What stands for a part is never sent itself.
             return Poll::Ready(Err(io::Error::other("there is no part of a file to send")));
@@ -98,7 +106,7 @@ impl FileParts {
         Poll::Ready(Ok(sent))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Box<VecDeque<QueuedPart>>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Box<PartQueue>>> {
         // No operation under the lock leaves it half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
