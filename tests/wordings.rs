@@ -40,6 +40,7 @@ const BESIDE: &[&str] = &[
 const CONDITIONS: &[(&str, &str)] = &[
     ("src/commands/edit/export.rs", "tests/export.rs"),
     ("src/commands/edit/exported_facts.rs", "tests/export.rs"),
+    ("src/commands/edit/exported_settings.rs", "tests/export.rs"),
     ("src/commands/edit/fmt.rs", "tests/format.rs"),
     ("src/commands/edit/import.rs", "tests/import/gunicorn.case"),
     ("src/commands/edit/import.rs", "tests/import/others.case"),
