@@ -1,9 +1,12 @@
 //! What `export` makes for web servers of the settings that say who reaches a server: each is kept, or said to be lost.
 
+#[path = "export/apache_modules.rs"]
+mod apache_modules;
 #[path = "export/exporting.rs"]
 mod exporting;
 mod support;
 
+use apache_modules::{APACHE, apache_modules};
 use exporting::{HELLO, export, exported};
 use support::Folder;
 
@@ -85,19 +88,9 @@ fn accepts(folder: &Folder, target: &str, text: &str) {
                 .run()
         }
         "apache" => {
-            let modules = [
-                "mpm_event",
-                "authz_core",
-                "proxy",
-                "proxy_http",
-                "headers",
-                "ssl",
-            ];
-            let load =
-                |name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n");
+            let modules = apache_modules(&APACHE);
             let whole = format!(
-                "ServerRoot {here}\nDefaultRuntimeDir {here}\nServerName localhost\nErrorLog /dev/stderr\n{}{text}",
-                modules.map(load).concat()
+                "ServerRoot {here}\nDefaultRuntimeDir {here}\nServerName localhost\nErrorLog /dev/stderr\n{modules}{text}"
             );
             let folder = folder.file("apache.conf", whole);
             let path = folder.path("apache.conf").display().to_string();

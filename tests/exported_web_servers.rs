@@ -1,11 +1,14 @@
 //! What `export` writes for web servers: each accepts it, and runs with it in front of the server.
 
+#[path = "export/apache_modules.rs"]
+mod apache_modules;
 #[path = "export/exporting.rs"]
 mod exporting;
 mod support;
 
 use std::fs;
 
+use apache_modules::{APACHE, apache_modules};
 use exporting::{HELLO, exported, folder};
 use support::http::Address;
 use support::nginx::start_nginx;
@@ -84,13 +87,8 @@ fn apache_runs_with_what_was_written() {
         let (folder, server, text) = behind(command, "apache");
         let port = free_port();
         let here = folder.path("").display().to_string();
-        let modules: String = ["mpm_event", "authz_core", "proxy"]
-            .iter()
-            .chain(modules)
-            .map(|name| {
-                format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n")
-            })
-            .collect();
+        let common = ["mpm_event", "authz_core", "proxy"];
+        let modules = apache_modules(&[&common, modules].concat());
         let text = text.replace("<VirtualHost *:80>", &format!("<VirtualHost *:{port}>"));
         let whole = format!(
             "ServerRoot {here}\nDefaultRuntimeDir {here}\nPidFile {here}/apache.pid\nListen 127.0.0.1:{port}\n\
@@ -174,16 +172,7 @@ runner.tls.key = 'a b.key'
 
     let text = exported(&folder, "apache");
     let here = folder.path("").display().to_string();
-    let modules: String = [
-        "mpm_event",
-        "authz_core",
-        "proxy",
-        "proxy_http",
-        "headers",
-        "ssl",
-    ]
-    .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
-    .concat();
+    let modules = apache_modules(&APACHE);
     let whole = format!(
         "ServerRoot {here}\nDefaultRuntimeDir {here}\nServerName localhost\nErrorLog /dev/stderr\n{modules}{text}"
     );

@@ -1,5 +1,7 @@
 //! Static files: `files FOLDER`.
 
+#[path = "files/serving.rs"]
+mod serving;
 mod support;
 
 use std::fs::{self, File};
@@ -7,6 +9,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, SystemTime};
 
+use serving::{big, serve};
 use support::http::{Connection, Reply, request};
 use support::{Folder, Server};
 
@@ -37,17 +40,6 @@ fn site() -> Folder {
         .is(0, "", "");
     drop(UnixListener::bind(public.join("socket")).expect("a socket"));
     folder
-}
-
-/// More than is read at once, and no two parts of it are the same.
-fn big() -> Vec<u8> {
-    (0_u32..100_000).flat_map(u32::to_le_bytes).collect()
-}
-
-fn serve(folder: &Folder, words: &[&str]) -> Server {
-    folder
-        .runner(["serve", "tcp://127.0.0.1:0", "files"].iter().chain(words))
-        .start()
 }
 
 fn set_modified(folder: &Folder, name: &str, time: SystemTime) {

@@ -1,5 +1,7 @@
 //! Large files, which the system sends itself: `files FOLDER`.
 
+#[path = "files/serving.rs"]
+mod serving;
 mod support;
 
 use std::fs::File;
@@ -10,6 +12,7 @@ use std::time::SystemTime;
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{AddressFamily, SocketType, connect, socket};
+use serving::{big, serve};
 use support::http::{Address, Connection};
 use support::{Folder, Server};
 
@@ -18,17 +21,6 @@ fn site() -> Folder {
     Folder::new()
         .file("public/style.css", "body {}\n")
         .file("public/big.bin", big())
-}
-
-/// More than is read at once, and no two parts of it are the same.
-fn big() -> Vec<u8> {
-    (0_u32..100_000).flat_map(u32::to_le_bytes).collect()
-}
-
-fn serve(folder: &Folder, words: &[&str]) -> Server {
-    folder
-        .runner(["serve", "tcp://127.0.0.1:0", "files"].iter().chain(words))
-        .start()
 }
 
 fn address(server: &Server) -> SocketAddr {

@@ -127,11 +127,7 @@ impl Files {
         found: Result<FileFinding, Errno>,
         search: Search,
     ) -> Response {
-        let found = match found {
-            Err(Errno::AGAIN) => self.search_on_disk(search).await,
-            found => found,
-        };
-        match found {
+        match self.or_on_disk(found, search).await {
             Ok(FileFinding::File { path, open, coding }) => {
                 self.with_file(&request, &path, open, coding)
             }
@@ -181,8 +177,15 @@ impl Files {
         Search { wanted, codings }
     }
 
-    /// Looks for a file on a thread that may wait.
-    async fn search_on_disk(self: &Arc<Self>, search: Search) -> Result<FileFinding, Errno> {
+    /// What was found without waiting, or else by a thread that may wait.
+    async fn or_on_disk(
+        self: &Arc<Self>,
+        found: Result<FileFinding, Errno>,
+        search: Search,
+    ) -> Result<FileFinding, Errno> {
+        if !matches!(found, Err(Errno::AGAIN)) {
+            return found;
+        }
         let this = Arc::clone(self);
         let found = on_disk(move || Ok(search.run(&this, DiskWait::Allowed))).await;
         found.unwrap_or_else(|error| Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)))
@@ -198,11 +201,8 @@ impl Files {
                 is_folder: false,
             };
             let search = self.search_for(wanted, &request.headers);
-            let found = match search.run(self, DiskWait::Forbidden) {
-                Err(Errno::AGAIN) => self.search_on_disk(search).await,
-                found => found,
-            };
-            match found {
+            let found = search.run(self, DiskWait::Forbidden);
+            match self.or_on_disk(found, search).await {
                 Ok(FileFinding::File { path, open, coding }) => {
                     // It names files that the next version may not have.
                     let mut headers = HeaderMap::new();

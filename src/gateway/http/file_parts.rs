@@ -183,7 +183,9 @@ mod tests {
     use std::fs::File;
     use std::future::poll_fn;
     use std::io::{IoSlice, Write};
+    use std::task::{Poll, ready};
 
+    use rustix::fs::Advice;
     use tokio::io::AsyncReadExt;
     use tokio::net::UnixStream;
 
@@ -203,17 +205,16 @@ mod tests {
     }
 
     async fn send(parts: &FileParts, stream: &Stream, length: usize) -> std::io::Result<usize> {
-        poll_fn(|context| {
-            let sent = std::task::ready!(parts.poll_send(stream, length, context))?;
-            match sent {
-                Sent::Bytes(count) => std::task::Poll::Ready(Ok(count)),
-                Sent::Nothing => std::task::Poll::Pending,
-            }
-        })
+        poll_fn(
+            |context| match ready!(parts.poll_send(stream, length, context))? {
+                Sent::Bytes(count) => Poll::Ready(Ok(count)),
+                Sent::Nothing => Poll::Pending,
+            },
+        )
         .await
     }
 
-    /// The socket takes less than a part at a time, and what has left the memory meanwhile is read again.
+    /// The socket takes less than a part at a time.
     #[tokio::test]
     async fn parts_are_sent_in_their_order_as_the_client_takes_them() {
         let (ours, mut theirs) = UnixStream::pair().expect("sockets");
@@ -257,6 +258,42 @@ mod tests {
         assert!(received.expect("all of it") == want);
         // What stands for a part is not sent when there is none.
         assert!(send(&parts, &stream, 1).await.is_err());
+    }
+
+    /// Nobody waits for the disk but a thread.
+    #[tokio::test]
+    async fn what_has_left_the_memory_is_brought_back_first() {
+        let (ours, mut theirs) = UnixStream::pair().expect("sockets");
+        let stream = Stream::Unix(ours);
+        let file = file();
+        file.sync_all().expect("a disk");
+        rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).expect("a file");
+        let body = BodyFile::of_application(file);
+        // A folder that is in memory itself keeps all of it.
+        let is_kept = body.is_cached(0, 1000);
+        let parts = FileParts::default();
+        parts.put(FilePart {
+            file: body,
+            offset: 0,
+            length: 1000,
+        });
+        let state = |parts: &FileParts| {
+            let mut queue = parts.lock();
+            let first = queue.as_mut().and_then(|queue| queue.parts.front_mut());
+            first.map(|first| (std::mem::take(&mut first.cached), first.reading.is_some()))
+        };
+        assert_eq!(state(&parts), Some((1000, false)));
+        let waits =
+            poll_fn(|context| Poll::Ready(parts.poll_send(&stream, 10, context).is_pending()));
+        assert_eq!(waits.await, !is_kept);
+        assert_eq!(state(&parts).map(|(_, reads)| reads), Some(!is_kept));
+        let mut left = 1000 - if is_kept { 10 } else { 0 };
+        while left > 0 {
+            left -= send(&parts, &stream, 1000).await.expect("a client");
+        }
+        let mut received = vec![0; 1000];
+        theirs.read_exact(&mut received).await.expect("all of it");
+        assert!(received == content()[..1000]);
     }
 
     #[tokio::test]
