@@ -144,7 +144,10 @@ fn programs_end_with_the_server_after_their_time() {
 /// Each of them is in a session of its own, which no signal to the group of the program reaches.
 #[test]
 fn sessions_of_a_program_end_with_it_unless_it_has_ended_well() {
-    let begin = "setsid sh -c 'trap \"\" TERM; echo begun >&2; sleep 1000' &\n";
+    // A program that ends before its child is in its session takes the child with it.
+    let begin = "mkfifo up-$$\n\
+        setsid sh -c 'trap \"\" TERM; echo begun >&2; echo >\"$0\"; exec sleep 1000' up-$$ &\n\
+        cat up-$$ >/dev/null\n";
     let folder = Folder::new()
         .executable(
             "cgi-bin/hang",
