@@ -9,6 +9,8 @@ use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,19 +18,31 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, kill_process_group,
-    test_kill_process, waitid, waitpid,
+    test_kill_process, test_kill_process_group, waitid, waitpid,
 };
 
 use crate::unix;
 
 pub(crate) mod left_behind;
+pub(crate) mod left_groups;
 pub(crate) mod mark;
 
 /// Makes orphaned descendants children of this process, so that workers whose template has died can still be waited for. Not
 /// all systems support that; the end of a worker is also seen on its socket.
 pub fn adopt_orphans() {
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    if rustix::process::set_child_subreaper(Some(rustix::process::getpid())).is_ok() {
+        ADOPTS.store(true, Relaxed);
+    }
+}
+
+/// Whether orphaned processes become children of this process.
+static ADOPTS: AtomicBool = AtomicBool::new(false);
+
+/// Whether orphaned processes become children of this process, as they do of process 1, in a container for example.
+#[must_use]
+pub fn adopts_orphans() -> bool {
+    ADOPTS.load(Relaxed) || std::process::id() == 1
 }
 
 /// The processes that code of ours waits for.
@@ -159,15 +173,20 @@ fn children() -> Option<impl Iterator<Item = i32>> {
 /// The orphans among our children that a function selects. Those that have ended are waited for. Empty on systems without
 /// `/proc`.
 pub fn orphans(is_meant: impl Fn(i32) -> bool) -> Vec<i32> {
-    let children = children().into_iter().flatten();
-    let lives = |&pid: &i32| {
-        let is_awaited = awaited().numbers.contains_key(&pid);
-        !is_awaited && !bury_orphan(pid)
-    };
-    children
-        .filter(lives)
-        .filter(|&pid| is_meant(pid))
-        .collect()
+    loop {
+        let mut have_ended = false;
+        let lives = |pid: &i32| {
+            let has_ended = bury_orphan(*pid);
+            have_ended |= has_ended;
+            !has_ended && !awaited().numbers.contains_key(pid)
+        };
+        let living = children().into_iter().flatten().filter(lives);
+        let found = living.filter(|&pid| is_meant(pid)).collect();
+        // The children of one that has ended are ours since then.
+        if !have_ended {
+            return found;
+        }
+    }
 }
 
 /// Sends a signal to an orphan among our children. As long as it is our child and has not been waited for, its number is not
@@ -210,6 +229,13 @@ pub fn signal_group(leader: u32, signal: Signal) {
     if let Some(pid) = process_id(leader) {
         let _ = kill_process_group(pid, signal);
     }
+}
+
+/// Whether any process is in the group of this number.
+#[must_use]
+pub fn is_group(leader: u32) -> bool {
+    let group = process_id(leader);
+    group.is_some_and(|group| test_kill_process_group(group) != Err(Errno::SRCH))
 }
 
 /// Whether a child of ours other than the leader is in a process group: an orphaned descendant of the leader. One that is not

@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 
 use rustix::process::Signal;
-use support::{Folder, version};
+use support::{Folder, Server, Waits, version};
 
 fn folder(settings: &str) -> Folder {
     Folder::new()
@@ -17,6 +17,10 @@ fn folder(settings: &str) -> Folder {
         )
         .executable("fail", "#!/bin/sh\nexit 3\n")
         .executable("hang", "#!/bin/sh\ntrap '' TERM\nsleep 1000 & sleep 1000\n")
+        .executable(
+            "daemon",
+            "#!/bin/sh\nsetsid sleep 1000 &\nenv -i RUNNER_TEST=\"$RUNNER_TEST\" sleep 1000 &\n",
+        )
         .file(
             "app.ini",
             format!(
@@ -75,7 +79,7 @@ fn one_that_fails_or_hangs_fails_the_start_and_leaves_nothing() {
 fn a_stop_ends_a_command_that_runs() {
     let folder = folder("before_start = './hang'");
     let server = folder.runner(["runIni", "app.ini"]).begin();
-    support::Waits::until(
+    Waits::until(
         || {
             server
                 .processes()
@@ -86,6 +90,62 @@ fn a_stop_ends_a_command_that_runs() {
     );
     server.signal(Signal::TERM);
     assert_eq!(server.wait().status, 0);
+}
+
+/// How many processes run whose words contain these.
+fn run_of<'a>(server: &'a Server, words: &str) -> impl Fn() -> usize + 'a {
+    let words = words.to_owned();
+    move || {
+        let processes = server.processes();
+        processes
+            .iter()
+            .filter(|(_, line)| line.contains(&words))
+            .count()
+    }
+}
+
+/// While the application is not there yet, which may take long, the server can be asked, and ended.
+#[test]
+fn a_server_that_starts_says_so_and_can_be_stopped() {
+    let supervise = ["-c", "app.ini", "supervise", "app.conf"];
+    for (setting, words) in [
+        ("status.url = 'unix:control'", &["runIni", "app.ini"][..]),
+        ("", &supervise),
+    ] {
+        let folder = folder(&format!("before_start = './hang'\n{setting}")).file(
+            "app.conf",
+            "Command serve tcp://127.0.0.1:0 WSGI import:app.application\nPidFile app.pid\n",
+        );
+        let name = words[words.len() - 1];
+        let server = folder.runner(words).begin();
+        let sleeping = run_of(&server, "sleep");
+        Waits::until(|| sleeping() == 2, || server.log());
+        let status = folder.runner(["status", name]).run();
+        assert!(status.stdout.contains(", starting for "), "{status:?}");
+        assert_eq!(status.status, 3, "requests are not answered");
+        assert!(!folder.path("app.pid").exists(), "it does not serve");
+        drop(sleeping);
+        let said = format!("{name} has ended\n");
+        folder.runner(["stop", name]).run().is(0, &said, "");
+        assert_eq!(server.wait().status, 0);
+        assert!(!folder.path("control").exists());
+        folder
+            .runner(["stop", name])
+            .run()
+            .is(1, "", &format!("error: `{name}` is not running\n"));
+    }
+}
+
+/// A command that has ended well may leave a daemon, in a session of its own or in the group of the command; the test fails if
+/// one is left when the server has ended.
+#[test]
+fn what_a_command_leaves_ends_with_the_server() {
+    let folder = folder("before_start = './daemon'");
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    let sleeping = run_of(&server, "sleep 1000");
+    Waits::until(|| sleeping() == 2, || format!("{:?}", server.processes()));
+    drop(sleeping);
+    assert_eq!(server.stop().status, 0);
 }
 
 #[test]

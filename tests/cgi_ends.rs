@@ -2,10 +2,11 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 
 use support::Folder;
-use support::http::Waits;
+use support::http::{Connection, Waits};
 use support::scripts::{alone, ask, serving, shell};
 
 /// A program with a child, both of which go on for ever; the second ignores SIGTERM, too.
@@ -56,10 +57,17 @@ fn a_program_has_its_time_for_the_head() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// What stays behind keeps the pipe open, and is ended with the program or, with a session of its own, not waited for.
+/// What stays behind keeps the pipe open, and is not waited for. It goes on until the server ends: the test fails if a process
+/// is left then.
 #[test]
-fn what_a_program_leaves_behind_holds_up_nothing() {
+fn what_a_program_leaves_behind_holds_up_nothing_and_ends_with_the_server() {
     let folder = Folder::new()
+        .executable(
+            "cgi-bin/unmarked",
+            shell(
+                "env -i RUNNER_TEST=\"$RUNNER_TEST\" /bin/sleep 1000 &\nprintf 'X: y\\n\\nunmarked'\n",
+            ),
+        )
         .executable(
             "cgi-bin/stay",
             shell("sleep 1000 &\nprintf 'X: y\\n\\nstay'\n"),
@@ -77,20 +85,60 @@ fn what_a_program_leaves_behind_holds_up_nothing() {
             shell("printf 'X: y\\n\\nclosed'; exec >&- 2>&-; sleep 0.3\n"),
         );
     let server = serving(&folder, "", &[]);
-    for name in ["stay", "ignore", "session", "closed"] {
+    for name in ["unmarked", "stay", "ignore", "session", "closed"] {
         assert_eq!(server.get(&format!("/{name}")).ok(), name);
-        if name != "session" {
-            Waits::until(
-                || {
-                    server
-                        .processes()
-                        .iter()
-                        .all(|(_, line)| !line.contains("1000"))
-                },
-                || format!("left: {:?}", server.processes()),
-            );
-        }
     }
+    let is_left = |(_, line): &&(_, String)| line.contains("1000");
+    Waits::until(
+        || server.processes().iter().filter(is_left).count() == 3,
+        || format!("left: {:?}", server.processes()),
+    );
+    assert_eq!(server.stop().status, 0);
+}
+
+/// `git gc --auto` does it in this order: its parent ends, and it makes its session then.
+#[test]
+fn a_daemon_may_make_its_session_when_its_program_has_answered() {
+    let script = "(read line <go; exec setsid sh -c 'echo done >done; exec sleep 1000') >/dev/null 2>&1 &\n\
+        printf 'X: y\\n\\nok'\n";
+    let folder = Folder::new().executable("cgi-bin/daemon", shell(script));
+    let go = folder.path("cgi-bin/go");
+    let made = std::process::Command::new("mkfifo").arg(&go).status();
+    assert!(made.expect("mkfifo").success());
+    let server = serving(&folder, "", &[]);
+    let opened = File::options().read(true).write(true).open(&go);
+    let mut fifo = opened.expect("the pipe");
+    for (daemons, method) in ["GET", "HEAD"].into_iter().enumerate() {
+        let mut connection = Connection::open(server.address());
+        let head =
+            format!("{method} /daemon HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        connection.send(head.as_bytes());
+        assert_eq!(connection.reply(method).status, 200);
+        Waits::until(
+            || server.processes().len() <= daemons + 2,
+            || format!("the program has not ended: {:?}", server.processes()),
+        );
+        fifo.write_all(b"\n").expect("a reader");
+        let done = folder.path("cgi-bin/done");
+        Waits::until(
+            || fs::remove_file(&done).is_ok(),
+            || format!("left: {:?}\n{}", server.processes(), server.log()),
+        );
+    }
+    assert_eq!(server.stop().status, 0);
+}
+
+/// A program that is killed in the middle of its response takes with it what it has started.
+#[test]
+fn what_a_program_leaves_that_is_killed_ends_with_it() {
+    let folder = Folder::new().executable(
+        "cgi-bin/killed",
+        shell("sleep 1000 &\nprintf 'X: y\\n\\nbody'; kill -9 $$\n"),
+    );
+    let server = serving(&folder, "", &[]);
+    ask(&server, "/killed").rest();
+    server.wait_for_log(|log| log.contains("`killed` was killed by SIGKILL in the middle of"));
+    alone(&server);
     assert_eq!(server.stop().status, 0);
 }
 
@@ -144,7 +192,6 @@ fn programs_end_with_the_server_after_their_time() {
 /// Each of them is in a session of its own, which no signal to the group of the program reaches.
 #[test]
 fn sessions_of_a_program_end_with_it_unless_it_has_ended_well() {
-    // A program that ends before its child is in its session takes the child with it.
     let begin = "mkfifo up-$$\n\
         setsid sh -c 'trap \"\" TERM; echo begun >&2; echo >\"$0\"; exec sleep 1000' up-$$ &\n\
         cat up-$$ >/dev/null\n";

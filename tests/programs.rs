@@ -80,6 +80,31 @@ fn a_program_that_ends_is_restarted_and_ends_with_the_server() {
     assert_eq!(server.stop().status, 0);
 }
 
+/// What it has started in a session of its own, too, does not get in the way of the next one, and does not stay.
+#[test]
+fn sessions_of_a_program_end_with_it() {
+    let folder = folder("Program ./daemon\n").executable(
+        "daemon",
+        "#!/bin/sh\nsetsid tail -f /dev/null &\necho daemon as $$\nwhile read line <never; do :; done\n",
+    );
+    let server = folder.runner(["supervise", "app.conf"]).start();
+    let tails = || {
+        let processes = server.processes();
+        let tails = processes
+            .into_iter()
+            .filter(|(_, line)| line.contains("tail -f"));
+        tails.map(|(pid, _)| pid).collect::<Vec<Pid>>()
+    };
+    server.wait_for_log(|log| starts(log).len() == 1);
+    Waits::until(|| tails().len() == 1, || server.log());
+    let first = tails();
+    kill_process(last(&server), Signal::KILL).expect("it runs");
+    server.wait_for_log(|log| starts(log).len() == 2);
+    assert!(!tails().contains(&first[0]), "{}", server.log());
+    Waits::until(|| tails().len() == 1, || server.log());
+    assert_eq!(server.stop().status, 0);
+}
+
 #[test]
 fn a_program_that_cannot_run_is_retried_at_growing_intervals() {
     let folder = folder("Program ./missing\nProgram false\n");

@@ -438,11 +438,9 @@ fn a_socket_for_fastcgi_is_not_said_to_be_one_for_browsers() {
     let server = folder
         .runner(["-c", "app.ini", "FastCGI", &url, "demo"])
         .start_at(Address::port(port));
-    // It listens there before it takes orders.
-    let mut waits = Waits::new();
-    while !folder.path("control").exists() {
-        waits.wait(|| server.log());
-    }
+    // It listens and takes orders before it serves.
+    let serves = || folder.runner(["status", "app.ini"]).run().status == 0;
+    Waits::until(serves, || server.log());
     assert_eq!(status(&server)["sockets"], json!([url]));
     assert_eq!(server.stop().status, 0);
 }

@@ -1,5 +1,10 @@
-//! One request to a CGI program: its turn, the start of its process, the response, and the end of the process. The process
-//! ends before its time when the client leaves, when the time for the head is over, and when the server ends.
+//! One request to a CGI program: its turn, the start of its process, the response, and the end of the process.
+//!
+//! The process ends before its time, with all that it has started, when the client leaves, when the time for the head is
+//! over, when it gives no response, and when the server ends. What a process leaves that has answered and ended by itself
+//! goes on, as behind Apache (mod_cgi, mod_cgid), lighttpd and fcgiwrap: a job that it has begun, or a daemon that is about to
+//! make its own session (`setsid(2)`), such as `git gc --auto` after a push. It ends when this version of the application
+//! does ([`crate::children::left_groups`]), and no response waits for it.
 
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -169,10 +174,11 @@ impl ScriptExchange<'_> {
         };
         let body = body.freeze();
         if has_ended {
-            match self.crash(&process).await {
-                Some(crash) => self.bad_gateway(&crash, promise),
-                None => drop(promise.send(answer(head, ResponseBody::Bytes(body)))),
+            if let Some(crash) = self.crash(&process).await {
+                self.bad_gateway(&crash, promise);
+                return process.terminate(GRACE).await;
             }
+            let _ = promise.send(answer(head, ResponseBody::Bytes(body)));
             return self.finish(process, None).await;
         }
         let (sender, blocks) = self.host.depot.blocks();
@@ -186,10 +192,12 @@ impl ScriptExchange<'_> {
         }
         match self.stream(&process, &mut output, &sender).await {
             OutputEnd::Complete => {
-                match self.crash(&process).await {
-                    Some(crash) => self.say(&crash),
-                    None => sender.end(),
+                if let Some(crash) = self.crash(&process).await {
+                    self.say(&crash);
+                    drop(sender);
+                    return process.terminate(GRACE).await;
                 }
+                sender.end();
                 self.finish(process, None).await;
             }
             OutputEnd::ClientGone => {
@@ -299,7 +307,7 @@ impl ScriptExchange<'_> {
             }
         };
         match grace {
-            None => process.reap(),
+            None => self.host.left_groups.add(process.leave()),
             Some(grace) => process.terminate(grace).await,
         }
     }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cgi_host::process_slots::ProcessSlots;
 use crate::cgi_host::roster_of_scripts::RosterOfScripts;
+use crate::children::left_groups::LeftGroups;
 use crate::children::mark::Mark;
 use crate::interface::Depot;
 
@@ -43,6 +44,8 @@ pub(super) struct HostState {
     pub(super) depot: Arc<Depot>,
     /// Known by all processes that the programs start.
     pub(super) mark: Mark,
+    /// What programs have left that have answered.
+    pub(super) left_groups: LeftGroups,
     /// The time of those that are left is over.
     pub(super) ending: CancellationToken,
 }
@@ -58,6 +61,7 @@ impl HostState {
             ),
             roster: RosterOfScripts::default(),
             mark: Mark::new(),
+            left_groups: LeftGroups::new(),
             depot: Arc::new(depot.with_total(options.max_buffers)),
             ending: CancellationToken::new(),
             options,

@@ -4,7 +4,7 @@
 //! - `process_slots`: how many run at a time; `roster_of_scripts`: what the status shows of them;
 //! - [`CgiHostOptions`], and what all requests share: `host_state`; a program and what it answers: `cgi_script`;
 //! - `script_environment`: the environment of a process;
-//! - `script_process`: its start and its end, with all that is in its process group;
+//! - `script_process`: its start and its end, and that of what it has started;
 //! - `script_errors`: what it writes to standard error; `script_output`: what it answers;
 //! - `exchange`: one request, from its turn to the end of its process.
 //!
@@ -84,8 +84,9 @@ impl CgiHost {
             self.state.ending.cancel();
             self.tasks.wait().await;
         }
-        let mut left_behind = LeftBehind::default();
-        left_behind.sweep(&self.state.mark, Instant::now());
+        let (mut left_behind, now) = (LeftBehind::default(), Instant::now());
+        left_behind.groups(&self.state.left_groups, now);
+        left_behind.sweep(&self.state.mark, now);
         left_behind.ended().await;
     }
 

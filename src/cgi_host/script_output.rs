@@ -52,10 +52,7 @@ impl ScriptOutput {
                     Ok(1..) => Some(self.buffer.split().freeze()),
                     Ok(_) | Err(_) => None,
                 },
-                () = process.ended(), if !self.has_ended => {
-                    self.has_ended = true;
-                    process.kill_rest();
-                }
+                () = process.ended(), if !self.has_ended => self.has_ended = true,
                 () = sleep(SILENCE), if self.has_ended => return None,
             }
         }

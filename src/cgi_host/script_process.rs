@@ -1,4 +1,5 @@
-//! The process of a CGI program: started in a process group of its own, and ended with all that is in the group.
+//! The process of a CGI program: started in a process group of its own. It is ended with all that it has started, unless it
+//! ends by itself.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -221,12 +222,6 @@ impl ScriptProcess {
         children::status_of_ended(self.id())
     }
 
-    /// Kills what is left of its group when it has ended itself. What goes on by itself has made a session of its own
-    /// (`setsid(2)`).
-    pub(super) fn kill_rest(&self) {
-        self.signal(Signal::KILL);
-    }
-
     fn signal(&self, signal: Signal) {
         if !self.is_reaped {
             children::signal_group(self.id(), signal);
@@ -234,7 +229,7 @@ impl ScriptProcess {
     }
 
     /// Ends it: first by SIGTERM, after the `grace` by SIGKILL. What it has started ends with it, in sessions of their own, too.
-    pub(super) async fn terminate(self, grace: Duration) {
+    pub(super) async fn terminate(mut self, grace: Duration) {
         let (pid, mark) = (self.child.id().cast_signed(), self.mark.clone());
         self.signal(Signal::TERM);
         if timeout(grace, self.ended()).await.is_err() {
@@ -242,15 +237,22 @@ impl ScriptProcess {
             // If this runs out, it ends when the system lets it, already killed.
             let _ = timeout(LAST_MOMENTS, self.ended()).await;
         }
+        // Before it is waited for, since its number may be another group's then.
+        self.signal(Signal::KILL);
         self.reap();
         let mut left_behind = LeftBehind::default();
         left_behind.by(pid, Some(mark), Instant::now());
         left_behind.ended().await;
     }
 
-    /// Waits for it after its end, when the rest of its group is killed.
-    pub(super) fn reap(mut self) {
-        self.kill_rest();
+    /// Waits for it after its end, and leaves alone what it has started. The number of its group.
+    pub(super) fn leave(mut self) -> u32 {
+        self.reap();
+        self.id()
+    }
+
+    /// Waits for it after its end.
+    fn reap(&mut self) {
         // An error means that somebody else has waited for it.
         self.is_reaped = !matches!(self.child.try_wait(), Ok(None));
     }

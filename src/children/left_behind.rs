@@ -1,5 +1,5 @@
 //! Processes that an application has started and that outlive the process of ours which has started them, a worker or a
-//! CGI program: they end with it.
+//! program: they end with it, or later ([`crate::children::left_groups`]).
 //!
 //! A process whose parent ends becomes a child of runner (see [`crate::children::adopt_orphans`]). Whose it was is seen
 //! by its process group, since each worker leads one; and by a variable, since `setsid` leaves the group: the process was
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, getpgid};
 
 use crate::children;
+use crate::children::left_groups::LeftGroups;
 use crate::children::mark::Mark;
 
 /// How long a process may take to end that was killed.
@@ -54,6 +55,13 @@ impl LeftBehind {
         let is_known = |it: &Leftover| matches!(it.by, LeftBy::One(leader, _) if leader == pid);
         if !self.groups.iter().any(is_known) {
             self.begin(LeftBy::One(pid, mark), now);
+        }
+    }
+
+    /// Begins to end what goes on in groups that were left.
+    pub(crate) fn groups(&mut self, left: &LeftGroups, now: Instant) {
+        for group in left.take() {
+            self.by(group.cast_signed(), None, now);
         }
     }
 

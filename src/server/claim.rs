@@ -16,8 +16,8 @@ use crate::permission;
 use crate::plan::Plan;
 use crate::plan::gateway::Endpoint;
 use crate::plan::seating::Seating;
-use crate::supervisor::control::BindMode;
 use crate::supervisor::control::order::{HandedSocket, Handover};
+use crate::supervisor::control::{BindMode, ReceivedOrder};
 use crate::supervisor::identity::Identity;
 use crate::supervisor::programs::parent_link;
 use crate::supervisor::seat::predecessor_link;
@@ -34,6 +34,8 @@ pub enum Claimed {
     Nowhere,
     /// The control socket will be at this path.
     Reachable(PathBuf),
+    /// The control socket is there, and that is all.
+    Seated(Box<Seat>),
     /// The seat of a master, perhaps of one that is running.
     Supervised(Box<Claim>),
 }
@@ -90,7 +92,7 @@ impl Claimed {
     /// The master does not hand over.
     pub fn handover(&mut self) -> anyhow::Result<Handover> {
         let handover = match self {
-            Self::Nowhere | Self::Reachable(_) => None,
+            Self::Nowhere | Self::Reachable(_) | Self::Seated(_) => None,
             Self::Supervised(claim) => claim.handover()?,
         };
         Ok(handover.unwrap_or_else(predecessor_link::handover))
@@ -100,8 +102,36 @@ impl Claimed {
     #[must_use]
     pub fn is_succession(&self) -> bool {
         match self {
-            Self::Nowhere | Self::Reachable(_) => predecessor_link::is_successor(),
+            Self::Nowhere | Self::Reachable(_) | Self::Seated(_) => {
+                predecessor_link::is_successor()
+            }
             Self::Supervised(claim) => claim.has_predecessor() || predecessor_link::is_successor(),
+        }
+    }
+
+    /// Opens the control socket, before anything is served: the server can be asked what it does, and stopped. To be called
+    /// where there is no process to succeed, within a tokio runtime.
+    ///
+    /// # Errors
+    /// The control socket cannot be made.
+    pub fn open(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::Nowhere | Self::Seated(_) => Ok(()),
+            Self::Reachable(path) => {
+                let seat = Seat::with_socket(path, BindMode::Free)?;
+                *self = Self::Seated(Box::new(seat));
+                Ok(())
+            }
+            Self::Supervised(claim) => claim.open(),
+        }
+    }
+
+    /// The next order. Nothing is lost if the future is dropped.
+    pub async fn next(&mut self) -> ReceivedOrder {
+        match self {
+            Self::Nowhere | Self::Reachable(_) => std::future::pending().await,
+            Self::Seated(seat) => seat.next().await,
+            Self::Supervised(claim) => claim.next().await,
         }
     }
 
@@ -119,6 +149,7 @@ impl Claimed {
                 };
                 Seat::with_socket(&path, place).map(Some)
             }
+            Self::Seated(seat) => Ok(Some(*seat)),
             Self::Supervised(claim) => claim.take().map(Some),
         }
     }

@@ -32,6 +32,7 @@ use crate::supervisor::control::order::{Answer, Handover, Order};
 use crate::supervisor::lifecycle::{MasterAction, Phase, Shutdown, StartResult, Trigger, step};
 use crate::supervisor::notify::Notifier;
 use crate::supervisor::orphans;
+use crate::supervisor::programs::group::end_all_left;
 use crate::supervisor::programs::parent_link::{self, ParentOrders};
 use crate::supervisor::seat::Seat;
 use crate::supervisor::seat::predecessor_link;
@@ -58,8 +59,13 @@ pub fn run(plan: Plan, reread: Reread) -> Result<ExitCode, Failure> {
         log::begin()?;
         master.code.watch();
         let alive = master.notifier.keep_alive();
+        let life = async {
+            let ended = master.live().await;
+            end_all_left(master.heir()).await;
+            ended
+        };
         tokio::select! {
-            ended = master.live() => ended,
+            ended = life => ended,
             never = alive => match never {},
             never = orphans::bury() => match never {},
         }
@@ -125,13 +131,12 @@ impl Master {
         match claim.is_succession() {
             true => plan.find_programs()?,
             // They tell that it is starting.
-            false => pages.open()?,
+            false => pages.open().and_then(|()| claim.open())?,
         }
         // A version that is replaced has all its workers, so the new one starts all of its own first.
+        let is_first = !predecessor_link::is_successor();
         let readiness = match seating {
-            Seating::Nowhere | Seating::Reachable(_) if !predecessor_link::is_successor() => {
-                Readiness::First
-            }
+            Seating::Nowhere | Seating::Reachable(_) if is_first => Readiness::First,
             Seating::Nowhere | Seating::Reachable(_) | Seating::Supervised(_) => Readiness::All,
         };
         Ok(Self {
@@ -140,9 +145,7 @@ impl Master {
             seating,
             reread,
             // Until this process takes over, the process before it reads the orders.
-            parent_orders: (!predecessor_link::is_successor())
-                .then(ParentOrders::listen)
-                .flatten(),
+            parent_orders: is_first.then(ParentOrders::listen).flatten(),
             waiting_clients: WaitingClients::default(),
             pages,
             chronicle: Chronicle::begin(),
@@ -215,7 +218,7 @@ impl Master {
                     self.broken = true;
                     return Trigger::Told(Shutdown::Stop);
                 }
-                asked = next_order(&mut self.seat, &mut self.parent_orders) => if let Some(event) = self.ordered(asked) {
+                asked = next_order(&mut self.seat, &mut self.claim, &mut self.parent_orders) => if let Some(event) = self.ordered(asked) {
                     return event;
                 },
                 () = over(self.service.as_ref()), if self.state == Phase::Serving => {
@@ -433,14 +436,12 @@ impl Master {
                 self.waiting_clients.wait_for_end(asked.answer);
                 return None;
             }
-            Order::Status => match serde_json::to_value(self.status()) {
-                Ok(status) => Answer::Done(status),
-                Err(error) => Answer::Refused(error.to_string()),
-            },
-            Order::Handover => match self.handover() {
-                Ok(handover) => Answer::Sockets(handover),
-                Err(error) => Answer::Refused(format!("{error:#}")),
-            },
+            Order::Status => serde_json::to_value(self.status())
+                .map_or_else(|error| Answer::Refused(error.to_string()), Answer::Done),
+            Order::Handover => self.handover().map_or_else(
+                |error| Answer::Refused(format!("{error:#}")),
+                Answer::Sockets,
+            ),
         };
         let _ = asked.answer.send(answer);
         None

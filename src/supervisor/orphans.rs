@@ -1,23 +1,27 @@
-//! The duty of process 1, in a container for example: a process that loses its parent becomes its child, and has to be
-//! waited for when it ends.
+//! The duty of a process whose children orphans become: they have to be waited for when they end.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
 
 use crate::children;
 
-/// Waits for orphans that end, for as long as it is polled; does nothing in any other process than number 1. Must be called
-/// within a tokio runtime.
+/// How long a process that has ended may wait for that. A server of CGI programs has thousands of children a second, few of which
+/// are orphans.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Waits for orphans that end, for as long as it is polled. Must be called within a tokio runtime.
 pub async fn bury() -> Infallible {
-    if std::process::id() != 1 {
-        return std::future::pending().await;
-    }
     match signal(SignalKind::child()) {
-        Ok(mut children) => loop {
+        Ok(mut signals) => loop {
             // At first for those that ended before signals were watched.
-            children::bury_orphans();
-            children.recv().await;
+            if children::adopts_orphans() {
+                children::bury_orphans();
+            }
+            signals.recv().await;
+            sleep(PAUSE).await;
         },
         Err(error) => {
             crate::log_error!("cannot watch processes: {error}");

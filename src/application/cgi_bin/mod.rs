@@ -2,6 +2,9 @@
 //! it is redirected to, is decided here; [`crate::cgi_host`] runs it.
 //!
 //! What is outside the folder is not there, whatever links lead to it; neither is what has a dot in front of its name.
+//!
+//! A process is ended, with all that it has started, in sessions of their own too, when its client leaves or its time is over.
+//! What is left of one that has answered and ended by itself goes on until this version of the application ends.
 
 mod script_path;
 

@@ -31,10 +31,11 @@ requests: `serve cgi-bin /usr/lib/git-core/git-http-backend`.
 Each request has a process of its own, in the program's folder. Its environment
 is the request (RFC 3875), `PATH`, and the variables of `runner.environment`,
 `runner.environment_file` and `--env`. At most N run at a time; further requests
-wait (`runner.request.queue_length` and `.queue_timeout`). A process is ended, with all that it has
-started, when it has answered, when its client leaves, and when it has not begun
-its response in time (`runner.request.timeout`). What it writes to standard
-error is in the log.
+wait (`runner.request.queue_length` and `.queue_timeout`). A process is ended,
+with all that it has started, when its client leaves, and when it has not begun
+its response in time (`runner.request.timeout`). What a process leaves that has
+answered and ended, such as a job in the background, goes on until the server
+stops or reloads. What it writes to standard error is in the log.
 
 `--interpreter .pl=/usr/bin/perl` has Perl run files whose names end in `.pl`,
 executable or not.",

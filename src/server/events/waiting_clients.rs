@@ -4,6 +4,7 @@
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use crate::server::claim::Claimed;
 use crate::supervisor::control::ReceivedOrder;
 use crate::supervisor::control::order::Answer;
 use crate::supervisor::programs::parent_link::ParentOrders;
@@ -66,18 +67,28 @@ impl WaitingClients {
     }
 }
 
-/// The next order from the control socket or the parent; never, if there is neither.
+/// The next order from the control socket or the parent; never, if there is neither. The control socket is that of the seat
+/// or, until it is taken, of the claim on it.
 pub async fn next_order(
     seat: &mut Option<Seat>,
+    claim: &mut Option<Claimed>,
     parent_orders: &mut Option<ParentOrders>,
 ) -> ReceivedOrder {
-    match (seat, parent_orders) {
-        (Some(seat), Some(parent_orders)) => tokio::select! {
-            asked = seat.next() => asked,
-            asked = parent_orders.next() => asked,
-        },
-        (Some(seat), None) => seat.next().await,
-        (None, Some(parent_orders)) => parent_orders.next().await,
-        (None, None) => std::future::pending().await,
+    let of_clients = async {
+        match (seat, claim) {
+            (Some(seat), _) => seat.next().await,
+            (None, Some(claim)) => claim.next().await,
+            (None, None) => std::future::pending().await,
+        }
+    };
+    let of_parent = async {
+        match parent_orders {
+            Some(parent_orders) => parent_orders.next().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        asked = of_clients => asked,
+        asked = of_parent => asked,
     }
 }

@@ -1,13 +1,28 @@
-//! A program's process group, which its first process leads.
+//! A program's process group, which its first process leads, and what the program leaves behind.
 
 use std::io;
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::LazyLock;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::children::left_behind::LeftBehind;
+use crate::children::left_groups::LeftGroups;
+use crate::children::mark::Mark;
 use crate::children::{self, Awaited};
+
+/// By it are known all processes that programs start: those that have left their group (`setsid(2)`) as well.
+static MARK: LazyLock<Mark> = LazyLock::new(Mark::new);
+
+/// The number of the next group.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// The groups of commands that have ended well, in which others go on.
+static LEFT: LeftGroups = LeftGroups::new();
 
 /// How long a program that was killed may take to end.
 pub(super) const LAST_MOMENTS: Duration = Duration::from_secs(5);
@@ -17,17 +32,27 @@ pub(super) struct ProcessGroup {
     leader: Child,
     /// Whether the leader has been waited for. Until then, its number is not given to another process or group.
     reaped: bool,
+    mark: String,
     _awaited: Option<Awaited>,
 }
 
 impl ProcessGroup {
-    /// The group that a child of ours leads.
-    pub(super) fn new(leader: Child, awaited: Option<Awaited>) -> Self {
-        Self {
+    /// Starts a command that is to lead a group.
+    ///
+    /// # Errors
+    /// It cannot be run.
+    pub(super) fn start(mut command: Command) -> io::Result<Self> {
+        // Orphans of the group become our children, and so can be found.
+        children::adopt_orphans();
+        let mark = MARK.of(Some(NEXT.fetch_add(1, Relaxed)));
+        command.env(Mark::VARIABLE, &mark);
+        let (leader, awaited) = children::start(|| command.spawn(), |child| Some(child.id()))?;
+        Ok(Self {
             leader,
             reaped: false,
+            mark,
             _awaited: awaited,
-        }
+        })
     }
 
     /// The number of the group and of its leader.
@@ -57,6 +82,36 @@ impl ProcessGroup {
         self.reaped = true;
         self.leader.wait()
     }
+
+    /// Ends what its processes have left in sessions of their own. To be called when the leader was waited for.
+    pub(super) async fn end_sessions(&self) {
+        let mut left_behind = LeftBehind::default();
+        let (leader, mark) = (self.id().cast_signed(), self.mark.clone());
+        left_behind.by(leader, Some(mark), Instant::now());
+        left_behind.ended().await;
+    }
+
+    /// Waits for its leader, which has ended, and leaves the others alone until [`end_all_left`].
+    pub(super) fn leave(&mut self) -> io::Result<ExitStatus> {
+        self.reaped = true;
+        let status = self.leader.wait();
+        LEFT.add(self.id());
+        status
+    }
+}
+
+/// Ends what is left of all programs. To be called when none is kept running any more. A process that has taken over keeps it:
+/// the programs that it has started may have found what they need there already.
+pub async fn end_all_left(heir: Option<i32>) {
+    if heir.is_some() {
+        return;
+    }
+    // Tasks that were aborted end first.
+    tokio::task::yield_now().await;
+    let (mut left_behind, now) = (LeftBehind::default(), Instant::now());
+    left_behind.groups(&LEFT, now);
+    left_behind.sweep(&MARK, now);
+    left_behind.ended().await;
 }
 
 impl Drop for ProcessGroup {

@@ -180,9 +180,8 @@ impl Keeper {
         }
         // Before the program can read them, so that no change goes unnoticed.
         let files = versions(&self.program);
-        let (child, awaited) = children::start(|| command.spawn(), |child| Some(child.id()))?;
         Ok(Run {
-            group: ProcessGroup::new(child, awaited),
+            group: ProcessGroup::start(command)?,
             since: Instant::now(),
             files,
             link: Some(link),
@@ -209,8 +208,9 @@ impl Keeper {
         });
         loop {
             if run.group.has_ended() {
-                // What is left of the group would be in the way of the next one.
+                // What is left of it would be in the way of the next one.
                 let status = run.group.reap().ok()?;
+                run.group.end_sessions().await;
                 // Processes that it has started may keep the link open, hence the limit.
                 while let Ok(Some(message)) = timeout(LAST_WORDS, next(&mut run.link)).await {
                     self.take_in(&mut run, Some(message));
@@ -258,7 +258,10 @@ impl Keeper {
         // A process that the system does not let go, since it waits for a disk, say, is no reason to wait for ever.
         group.signal(Signal::KILL);
         match is_gone(&group, children, Instant::now() + LAST_MOMENTS).await {
-            true => drop(group.reap()),
+            true => {
+                let _ = group.reap();
+                group.end_sessions().await;
+            }
             false => crate::log_error!(
                 "program `{}` does not end though it was killed",
                 self.program

@@ -12,11 +12,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::keeper::{Condition, Health, Keeper, KeeperHandle, ProgramState, Reloaded};
 use self::side_program::{EnvironmentChanges, SideProgram};
-use crate::children;
 use crate::interface::master_status::{ProgramStatus, seconds};
 
 mod child_link;
-mod group;
+pub mod group;
 pub mod keeper;
 pub mod parent_link;
 pub mod side_program;
@@ -60,8 +59,6 @@ impl KeptProgram {
         environment: &EnvironmentChanges,
         patience: Option<Duration>,
     ) -> Self {
-        // Processes whose parent in the program has ended become our children, and end with the program.
-        children::adopt_orphans();
         let (keeper, handle) = Keeper::new(program.clone(), environment.clone(), patience);
         Self {
             program: program.clone(),

@@ -1,6 +1,5 @@
 //! A command that has to end well before an application starts, such as a migration of its database.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -25,8 +24,8 @@ pub struct StartCommand {
 }
 
 impl StartCommand {
-    /// Runs it in a process group of its own, of which nothing is left in the end. What it writes goes to the log. Dropped,
-    /// the future kills it.
+    /// Runs it in a process group of its own. What it writes goes to the log. What is left of it when it has ended well, such
+    /// as a daemon, goes on until the server ends; otherwise nothing is left. Dropped, the future kills it.
     ///
     /// # Errors
     /// It cannot be run, fails, or does not end within the time limit.
@@ -38,32 +37,37 @@ impl StartCommand {
         let shown = format!("`{}` ({})", self.program, self.place);
         let mut ends = signal(SignalKind::child()).context("cannot receive SIGCHLD")?;
         let begun = Instant::now();
-        let mut group = self
-            .start(environment)
+        let command = self.program.command(environment);
+        let mut group = command
+            .and_then(ProcessGroup::start)
             .with_context(|| format!("cannot run {shown}"))?;
         if !end(&group, &mut ends, begun + limit.unwrap_or(FOR_EVER)).await {
             group.signal(Signal::TERM);
-            end(&group, &mut ends, Instant::now() + LAST_MOMENTS).await;
-            // Its end is waited for when the group is dropped.
-            drop(group);
+            if !end(&group, &mut ends, Instant::now() + LAST_MOMENTS).await {
+                group.signal(Signal::KILL);
+                end(&group, &mut ends, Instant::now() + LAST_MOMENTS).await;
+            }
+            // A process that the system does not let go is no reason to wait for ever.
+            if group.has_ended() {
+                let _ = group.reap();
+                group.end_sessions().await;
+            }
             let seconds = limit.unwrap_or_default().as_secs_f64();
             bail!("{shown} did not end within {seconds} s (runner.start_timeout)");
         }
-        let status = group.reap().context("cannot wait for a program")?;
-        match status.success() {
-            true => {
-                let seconds = begun.elapsed().as_secs_f64();
-                crate::log!("`{}` has ended in {seconds:.2} s", self.program);
-                Ok(())
-            }
-            false => bail!("{shown} {}", children::cause(status)),
+        let status = children::status_of_ended(group.id());
+        let waited = match status.is_some_and(|status| status.success()) {
+            true => group.leave(),
+            false => group.reap(),
+        };
+        let status = waited.context("cannot wait for a program")?;
+        if status.success() {
+            let seconds = begun.elapsed().as_secs_f64();
+            crate::log!("`{}` has ended in {seconds:.2} s", self.program);
+            return Ok(());
         }
-    }
-
-    fn start(&self, environment: &EnvironmentChanges) -> io::Result<ProcessGroup> {
-        let mut command = self.program.command(environment)?;
-        let (child, awaited) = children::start(|| command.spawn(), |child| Some(child.id()))?;
-        Ok(ProcessGroup::new(child, awaited))
+        group.end_sessions().await;
+        bail!("{shown} {}", children::cause(status))
     }
 }
 

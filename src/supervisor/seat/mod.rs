@@ -47,6 +47,9 @@ pub struct SeatOptions {
 pub struct Claim {
     options: SeatOptions,
     predecessor: Option<Predecessor>,
+    /// Where orders come already, if there is no predecessor.
+    control: Option<Control>,
+    // Given up last, so that no other process finds the control socket of this one.
     _startup: Lock,
 }
 
@@ -114,6 +117,7 @@ impl Claim {
         Ok(Self {
             predecessor: client.map(|client| Predecessor { client, process }),
             options,
+            control: None,
             _startup: startup,
         })
     }
@@ -122,6 +126,28 @@ impl Claim {
     #[must_use]
     pub fn has_predecessor(&self) -> bool {
         self.predecessor.is_some()
+    }
+
+    /// Opens the control socket, unless a master has the seat. There is no pid file before the seat is taken: it says that
+    /// the server serves. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The socket cannot be made.
+    pub fn open(&mut self) -> anyhow::Result<()> {
+        if self.predecessor.is_none() {
+            let _lock = self.options.pid_lock.lock(PATIENCE)?;
+            let socket = beside(&self.options.pid_file);
+            self.control = Some(Control::open(&socket, BindMode::Free)?);
+        }
+        Ok(())
+    }
+
+    /// The next order; never, if the control socket is not open. Nothing is lost if the future is dropped.
+    pub async fn next(&mut self) -> ReceivedOrder {
+        match &mut self.control {
+            Some(control) => control.next().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// What the master that has the seat hands over; `None` if there is none, after waiting for one that was ending.
@@ -183,7 +209,10 @@ impl Claim {
             Some(_) => BindMode::Succession,
             None => BindMode::Free,
         };
-        let control = Control::open(&socket, mode)?;
+        let control = match self.control {
+            Some(control) => control,
+            None => Control::open(&socket, mode)?,
+        };
         pid_file.publish(path)?;
         drop(lock);
         if let Some(predecessor) = &self.predecessor

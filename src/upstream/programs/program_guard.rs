@@ -13,6 +13,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use crate::children::mark::Mark;
 use crate::children::{self, Awaited};
 
 /// Reads which groups there are, until runner has closed the pipe, or is gone. Then those that are left are told to end, and
@@ -120,6 +121,8 @@ impl GuardShell {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .current_dir("/")
+            // It is no process of a program that has started this runner.
+            .env_remove(Mark::VARIABLE)
             .process_group(0);
         let (child, awaited) = children::start(|| command.spawn(), Child::id)?;
         Ok(Self {
