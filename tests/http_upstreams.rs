@@ -47,6 +47,10 @@ fn a_request_reaches_the_server_with_what_is_known_of_its_client() {
     let mut lines: Vec<&str> = head.trim_end().lines().collect();
     assert_eq!(lines.remove(0), "post /a%20b?c=%2f http/1.1");
     lines.sort_unstable();
+    // The name is another one each time.
+    let others = lines.len() - 1;
+    lines.retain(|line| !line.starts_with("via: 1.1 runner-"));
+    assert_eq!(lines.len(), others, "{head}");
     assert_eq!(
         lines,
         [
@@ -194,7 +198,9 @@ fn head_of(fields: usize) -> Vec<u8> {
 
 #[test]
 fn what_is_wrong_with_a_server_has_its_status_and_its_line() {
-    let server = Scripted::start(|_, mut client| {
+    let deaf = Arc::new(AtomicUsize::new(0));
+    let given_up = Arc::clone(&deaf);
+    let server = Scripted::start(move |_, mut client| {
         let Some(head) = client.head() else { return };
         let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
         let answer: &[u8] = match &*target {
@@ -212,6 +218,13 @@ fn what_is_wrong_with_a_server_has_its_status_and_its_line() {
                 return client.closed();
             }
             "/silence" => return client.closed(),
+            // Nothing of the body is read before the client gives up.
+            "/deaf" => return wait_for(&given_up, 1),
+            "/refuse" => return,
+            "/half" => {
+                client.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabcd");
+                return client.closed();
+            }
             _ => b"",
         };
         client.send(answer);
@@ -233,8 +246,12 @@ fn what_is_wrong_with_a_server_has_its_status_and_its_line() {
         ),
         ("/lengths", 502, "sent what is no response of HTTP: "),
         ("/switch", 502, "sent status 101 unasked"),
-        ("/short", 502, "broke off its response: "),
-        ("/closed", 502, "broke off: "),
+        ("/short", 502, "broke off in the body of its response: "),
+        (
+            "/closed",
+            502,
+            "broke off before the head of its response was complete: ",
+        ),
         ("/status", 502, "sent a status that is none of 100 to 599"),
         ("/fields", 502, "with more than 1000 fields"),
         (
@@ -242,10 +259,22 @@ fn what_is_wrong_with_a_server_has_its_status_and_its_line() {
             504,
             &format!("{silent} gave no answer within 1 s (runner.request.timeout)"),
         ),
+        (
+            "/half",
+            504,
+            "did not send the whole body of its response within 1 s",
+        ),
+        ("/deaf", 504, "did not take the whole request within 1 s"),
+        ("/refuse", 502, "before it had taken the whole request"),
     ] {
-        let reply = runner.get(target);
+        // More than the system takes for a server that reads nothing.
+        let (method, body) = match target {
+            "/deaf" | "/refuse" => ("PUT", vec![b'a'; 32 << 20]),
+            _ => ("GET", Vec::new()),
+        };
+        let reply = request(runner.address(), method, target, &[], &body);
         assert_eq!(reply.status, status, "{target}");
-        let begins = format!("{status} for GET {target}: ");
+        let begins = format!("{status} for {method} {target}: ");
         let log = runner.wait_for_log(|log| log.contains(&begins));
         let line = log.lines().find(|line| line.contains(&begins));
         assert!(
@@ -253,6 +282,7 @@ fn what_is_wrong_with_a_server_has_its_status_and_its_line() {
             "{target}: {log}"
         );
     }
+    deaf.store(1, Ordering::SeqCst);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 mod support;
 
-use support::http::request;
+use support::http::{Connection, request};
+use support::scripted::{Scripted, text};
 use support::{Address, Folder, Server, free_port, project, python};
 
 /// A browser that prints what a page contains once its time is over.
@@ -43,6 +44,33 @@ fn messages_go_both_ways_and_each_end_learns_how_the_other_one_ends() {
         log.contains("closed the WebSocket of GET /break with code 1014: 127.0.0.1:"),
         "{log}"
     );
+}
+
+/// What goes on for as long as its client likes takes no place from others.
+#[test]
+fn requests_are_answered_beside_streams_of_events() {
+    let server = Scripted::start(|_, mut client| {
+        let Some(head) = client.head() else { return };
+        if head.starts_with("GET /events ") {
+            let events = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
+            client.send(events.as_bytes());
+            return client.closed();
+        }
+        client.send(&text("here"));
+    });
+    let words = ["serve", "tcp://127.0.0.1:0", "upstream"];
+    let url = server.url();
+    let runner = Folder::new()
+        .runner(words.into_iter().chain([&*url, "--connections", "1"]))
+        .start();
+    let streams = [(); 3].map(|()| {
+        let mut client = Connection::open(runner.address());
+        client.send(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        client.until("data: 1");
+        client
+    });
+    assert_eq!(runner.get("/").ok(), "here");
+    drop(streams);
 }
 
 /// A server of Node with `express` and `ws`.

@@ -72,11 +72,8 @@ impl Status {
     pub fn can_answer(&self) -> bool {
         let is_open = !matches!(&*self.state, "starting" | "stopping");
         // A server that listens nowhere is there for its first program.
-        let is_down = self.sockets.is_empty()
-            && self
-                .programs
-                .first()
-                .is_some_and(|program| program.down.is_some());
+        let first = self.programs.first().filter(|_| self.sockets.is_empty());
+        let is_down = first.is_some_and(|program| program.down.is_some());
         is_open && !is_down && (self.back_off.is_none() || self.has_ready_worker())
     }
 
@@ -257,7 +254,7 @@ pub struct WorkerStatus {
     pub age: f64,
     /// How many requests it has answered.
     pub requests: u64,
-    /// ASGI: how many requests it works on, WebSockets not counted. WSGI: how many it has to answer.
+    /// How many requests it has to answer, WebSockets not counted.
     pub in_flight: usize,
     /// How many WebSockets are open.
     pub web_sockets: usize,
@@ -267,6 +264,16 @@ pub struct WorkerStatus {
     pub rss: Option<u64>,
     /// The request that each of its threads works on; ASGI: the one that it has worked on longest.
     pub current: Vec<Option<CurrentRequest>>,
+}
+
+impl WorkerStatus {
+    /// Whether it has many requests at a time, as an event loop has, or a program, of which single ones are not known.
+    #[must_use]
+    pub fn has_many_requests(&self) -> bool {
+        let serves = matches!(self.state, WorkerState::Idle | WorkerState::Busy)
+            || self.in_flight + self.web_sockets > 0;
+        self.lag.is_some() || self.current.is_empty() && serves
+    }
 }
 
 /// A server that an application passes requests on to.

@@ -24,9 +24,17 @@ const LONGEST_KEPT: usize = 400;
 /// The output of one process.
 #[derive(Clone, Debug)]
 pub struct ProgramOutput {
-    last: Arc<Mutex<VecDeque<String>>>,
+    last: Arc<Mutex<LastOutput>>,
     /// Closed when all is read.
     end: watch::Receiver<()>,
+}
+
+/// What it wrote last.
+#[derive(Debug, Default)]
+struct LastOutput {
+    lines: VecDeque<String>,
+    /// A line that is not at its end.
+    begun: String,
 }
 
 impl ProgramOutput {
@@ -42,7 +50,7 @@ impl ProgramOutput {
         put: fn(String),
     ) -> io::Result<Self> {
         let (reading, end) = watch::channel(());
-        let last = Arc::new(Mutex::new(VecDeque::new()));
+        let last: Arc<Mutex<LastOutput>> = Arc::default();
         let output = Self {
             last: Arc::clone(&last),
             end,
@@ -54,20 +62,25 @@ impl ProgramOutput {
                 worker: Some(pid),
                 ..LogSubject::application(application.as_deref())
             };
-            read_lines(File::from(pipe), |line| {
+            let whole = |line: &[u8]| {
                 let line = String::from_utf8_lossy(line);
                 put(formed(LineKind::Output(&before), subject, &line));
-                keep(&mut lock(&last), &line);
+                lock(&last).keep(&line);
+            };
+            read_lines(File::from(pipe), whole, |begun| {
+                lock(&last).begun = shortened(begun);
             });
             drop(reading);
         })?;
         Ok(output)
     }
 
-    /// The last lines.
+    /// The last lines, with one that is not at its end, such as a question.
     #[must_use]
     pub fn last_lines(&self) -> Vec<String> {
-        lock(&self.last).iter().cloned().collect()
+        let last = lock(&self.last);
+        let begun = Some(&last.begun).filter(|begun| !begun.trim().is_empty());
+        last.lines.iter().chain(begun).cloned().collect()
     }
 
     /// Waits until all is read. As long as a process runs that the program has started, there may be more.
@@ -77,32 +90,49 @@ impl ProgramOutput {
     }
 }
 
+impl LastOutput {
+    fn keep(&mut self, line: &str) {
+        if line.trim().is_empty() {
+            return;
+        }
+        if self.lines.len() == KEPT {
+            self.lines.pop_front();
+        }
+        self.lines
+            .push_back(line.chars().take(LONGEST_KEPT).collect());
+    }
+}
+
+fn shortened(line: &[u8]) -> String {
+    // No character has more than four bytes.
+    let line = &line[..line.len().min(4 * LONGEST_KEPT)];
+    String::from_utf8_lossy(line)
+        .chars()
+        .take(LONGEST_KEPT)
+        .collect()
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn keep(last: &mut VecDeque<String>, line: &str) {
-    if line.trim().is_empty() {
-        return;
-    }
-    if last.len() == KEPT {
-        last.pop_front();
-    }
-    last.push_back(line.chars().take(LONGEST_KEPT).collect());
-}
-
-/// Gives each line to a function, without its end; the last one may have none.
-fn read_lines(mut pipe: impl Read, mut put: impl FnMut(&[u8])) {
+/// Gives each line to a function, without its end; the last one may have none. What there is of a line is given to the other,
+/// each time that it changes.
+fn read_lines(mut pipe: impl Read, mut put: impl FnMut(&[u8]), mut begun: impl FnMut(&[u8])) {
     let mut line = Vec::new();
     let mut buffer = vec![0; BUFFER];
     loop {
         match pipe.read(&mut buffer) {
             Ok(0) => break,
-            Ok(length) => split_lines(&mut line, &buffer[..length], &mut put),
+            Ok(length) => {
+                split_lines(&mut line, &buffer[..length], &mut put);
+                begun(&line);
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => break,
         }
     }
+    begun(b"");
     if !line.is_empty() {
         put(&line);
     }
@@ -110,26 +140,30 @@ fn read_lines(mut pipe: impl Read, mut put: impl FnMut(&[u8])) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
-    use super::{KEPT, LONGEST_KEPT, keep, read_lines};
+    use super::{KEPT, LONGEST_KEPT, LastOutput, read_lines};
 
     #[test]
     fn the_last_line_needs_no_end() {
-        let mut lines = Vec::new();
-        read_lines(&b"one\n\ntwo\nthree"[..], |line| lines.push(line.to_vec()));
+        let (mut lines, mut begun) = (Vec::new(), Vec::new());
+        let output = &b"one\n\ntwo\nthree"[..];
+        read_lines(
+            output,
+            |line| lines.push(line.to_vec()),
+            |line| begun.push(line.to_vec()),
+        );
         assert_eq!(lines, [&b"one"[..], b"", b"two", b"three"]);
+        assert_eq!(begun, [&b"three"[..], b""]);
     }
 
     #[test]
     fn few_lines_are_kept_and_none_that_is_long_or_empty() {
-        let mut last = VecDeque::new();
+        let mut last = LastOutput::default();
         for number in 0..50 {
-            keep(&mut last, &format!("{number}{}", "x".repeat(1000)));
-            keep(&mut last, " ");
+            last.keep(&format!("{number}{}", "x".repeat(1000)));
+            last.keep(" ");
         }
-        assert_eq!(last.len(), KEPT);
-        assert!(last.iter().all(|line| line.len() == LONGEST_KEPT));
-        assert!(last[KEPT - 1].starts_with("49x"));
+        assert_eq!(last.lines.len(), KEPT);
+        assert!(last.lines.iter().all(|line| line.len() == LONGEST_KEPT));
+        assert!(last.lines[KEPT - 1].starts_with("49x"));
     }
 }

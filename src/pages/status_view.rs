@@ -32,7 +32,7 @@ pub(super) struct StatusView {
     certificates: Vec<String>,
     troubles: Vec<String>,
     figures: Vec<Figure>,
-    /// Workers have event loops.
+    /// Workers have many requests at a time.
     loops: bool,
     workers: Vec<WorkerCard>,
     /// The applications, if there are several.
@@ -119,7 +119,7 @@ pub(super) fn view(status: &Status, now: f64) -> StatusView {
             .collect(),
         troubles,
         figures: figures(status),
-        loops: status.workers.iter().any(|worker| worker.lag.is_some()),
+        loops: status.workers.iter().any(WorkerStatus::has_many_requests),
         workers: status.workers.iter().map(worker).collect(),
         applications: status.applications.iter().map(application).collect(),
         servers: status.servers.iter().map(server).collect(),

@@ -7,11 +7,13 @@
 //! - [`upstream_failures`]: the statuses 502, 503 and 504, and how many of each there were;
 //! - [`upstream_options`]: what an application over servers is told;
 //! - [`ongoing_responses`]: what goes on behind the heads of responses;
+//! - [`exchange_phase`]: how far a request is;
 //! - [`http`]: HTTP with servers; [`fastcgi`]: FastCGI with servers;
 //! - [`programs`]: servers that runner starts itself.
 //!
 //! All of it is the same for each protocol: what a protocol keeps of a connection is the parameter `C`.
 
+pub mod exchange_phase;
 pub mod fastcgi;
 pub mod http;
 mod kept_connections;

@@ -7,8 +7,8 @@ use tokio::net::TcpListener;
 use tokio::task::yield_now;
 
 use super::server_address::ServerAddress;
-use super::servers::lease::Lease;
-use super::servers::{NoServer, Servers};
+use super::servers::lease::{EndlessKind, Lease};
+use super::servers::{NoServer, Servers, UpstreamServer};
 use super::upstream_options::ServerLimits;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -24,15 +24,18 @@ fn servers(
     requests: usize,
     is_patient: bool,
 ) -> Arc<Servers<char>> {
-    let limits = ServerLimits {
+    Servers::new(ports.into_iter().map(address), limits(requests, is_patient))
+}
+
+fn limits(requests: usize, is_patient: bool) -> ServerLimits {
+    ServerLimits {
         requests,
         queue_length: 1,
         queue_timeout: match is_patient {
             true => 60 * SECOND,
             false => Duration::from_millis(1),
         },
-    };
-    Servers::new(ports.into_iter().map(address), limits)
+    }
 }
 
 fn port(lease: &Lease<char>) -> u16 {
@@ -58,6 +61,57 @@ async fn the_server_with_the_fewest_requests_is_chosen_and_in_turn_where_several
         assert_eq!(port(&lease), 2);
         leases.push(lease);
     }
+}
+
+#[tokio::test]
+async fn what_goes_on_takes_no_place_and_is_counted_until_it_ends() {
+    let servers = servers([1, 2], 1, false);
+    let mut socket = Lease::of(&servers).await.expect("a server");
+    let mut events = Lease::of(&servers).await.expect("a server");
+    let [first, second] = [&socket, &events].map(|lease| Arc::clone(lease.server()));
+    // Once is enough.
+    socket.becomes_endless(EndlessKind::WebSocket);
+    socket.becomes_endless(EndlessKind::WebSocket);
+    events.becomes_endless(EndlessKind::Events);
+    let counts = |server: &UpstreamServer<char>| {
+        let counts = server.counts();
+        (counts.outstanding, counts.web_sockets)
+    };
+    let requests = [
+        Lease::of(&servers).await.expect("a place"),
+        Lease::of(&servers).await.expect("a place"),
+    ];
+    assert_eq!((counts(&first), counts(&second)), ((2, 1), (2, 0)));
+    let full = Lease::of(&servers).await.err();
+    assert_eq!(full, Some(NoServer::WaitedTooLong));
+    // A server that is drained takes its place with it, and no other.
+    servers.drain(&first);
+    drop(requests);
+    let only = Lease::of(&servers).await.expect("the place of the second");
+    assert_eq!(port(&only), 2);
+    let full = Lease::of(&servers).await.err();
+    assert_eq!(full, Some(NoServer::WaitedTooLong));
+    drop((socket, events, only));
+    assert_eq!((counts(&first), counts(&second)), ((0, 0), (0, 0)));
+}
+
+/// Where several have as few requests, the one that has the fewest endless ones.
+#[tokio::test]
+async fn what_goes_on_is_spread_over_the_servers() {
+    // Otherwise, the first that is free is chosen.
+    let servers = Servers::of_program(limits(10, true));
+    for port in 1..=3 {
+        servers.add(address(port));
+    }
+    let mut leases = Vec::new();
+    for _ in 0..9 {
+        let mut lease = Lease::of(&servers).await.expect("a server");
+        lease.becomes_endless(EndlessKind::WebSocket);
+        leases.push(lease);
+    }
+    let mut ports: Vec<u16> = leases.iter().map(port).collect();
+    ports.sort_unstable();
+    assert_eq!(ports, [1, 1, 1, 2, 2, 2, 3, 3, 3]);
 }
 
 #[tokio::test]

@@ -76,6 +76,12 @@ pub struct UpstreamOptions {
 }
 
 impl UpstreamName {
+    /// As its words are written, for messages.
+    #[must_use]
+    pub fn as_written(&self) -> String {
+        format!("`upstream {self}`")
+    }
+
     /// The program whose processes are the servers.
     #[must_use]
     pub fn program(&self) -> Option<&ProgramName> {

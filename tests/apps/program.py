@@ -11,6 +11,7 @@ import signal
 import socket
 import socketserver
 import sys
+import threading
 
 HABITS = sys.argv[1:]
 # The FIFO at which it waits. What the test writes is lost unless the FIFO is open by then.
@@ -25,6 +26,7 @@ def gate():
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     well = True
+    silent = False
 
     def do_GET(self):
         status, text = 200, str(os.getpid())
@@ -41,6 +43,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             os.kill(os.getpid(), signal.SIGKILL)
         elif self.path == "/fall_ill":
             Handler.well = False
+        elif self.path == "/fall_silent":
+            Handler.silent = True
+        elif self.path == "/health" and Handler.silent:
+            threading.Event().wait()
         elif self.path == "/health" and not (Handler.well and not os.path.exists("unwell")):
             status = 503
         elif self.path == "/ready" and not os.path.exists("ready"):
@@ -93,7 +99,7 @@ def main():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         stay()
     if "silent" in HABITS:
-        print("I do not listen", flush=True)
+        print("I do not listen\nWhat is its name?", end="", flush=True)
         signal.pause()
     if "gate" in HABITS:
         print("at the gate", flush=True)

@@ -23,6 +23,8 @@ pub struct Asked {
     /// The number of the connection, from 0 on, and of the request on it.
     pub connection: usize,
     pub number: usize,
+    /// Whether the connection is to stay open (FCGI_KEEP_CONN).
+    pub keep: bool,
 }
 
 impl Asked {
@@ -127,6 +129,9 @@ fn serve(mut stream: UnixStream, connection: usize, react: &React, tell: &Sender
             }
         }
         let _ = tell.send(Event::Sent);
+        if !asked.keep {
+            return;
+        }
     }
 }
 
@@ -139,6 +144,7 @@ fn receive(
 ) -> Option<Asked> {
     let mut params = Vec::new();
     let mut body = Vec::new();
+    let mut keep = false;
     loop {
         while let Some(record) = take_record(received).expect("records") {
             match RecordKind::from_number(record.kind) {
@@ -153,10 +159,14 @@ fn receive(
                         body,
                         connection,
                         number,
+                        keep,
                     });
                 }
                 Some(RecordKind::Stdin) => body.extend_from_slice(&record.content),
-                Some(RecordKind::BeginRequest) => assert_eq!(record.id, 1),
+                Some(RecordKind::BeginRequest) => {
+                    assert_eq!(record.id, 1);
+                    keep = record.content[2] & 1 == 1;
+                }
                 other => panic!("{other:?}"),
             }
         }

@@ -157,7 +157,11 @@ fn what_is_no_answer_is_told() {
     });
     let server = serve(&folder, "runner.request.timeout = '300ms'\n", &[]);
     for (path, status, reason) in [
-        ("/closes", 502, "it has closed the connection"),
+        (
+            "/closes",
+            502,
+            "it has closed the connection before the head of its response was complete",
+        ),
         (
             "/rubbish",
             502,
@@ -258,6 +262,28 @@ fn kept_connections_do_not_hold_up_others() {
     writes.more(300);
     reads.stop().is_whole();
     writes.stop().is_whole();
+    assert_eq!(server.stop().status, 0);
+}
+
+/// It closes its connection at once then, and takes the next: it need not wait until that is done here.
+#[test]
+fn a_process_that_others_may_wait_for_is_told_not_to_keep_its_connection() {
+    let folder = Folder::new();
+    let path = folder.path("app.sock");
+    let application = FakeApplication::start(&path, Processes::Many, |asked| {
+        match asked.param("PATH_INFO") {
+            "/hangs" => vec![Reaction::Hang],
+            _ => page(&asked.keep.to_string()),
+        }
+    });
+    let server = serve(&folder, "", &[]);
+    let mut first = Connection::open(server.address());
+    first.send(b"GET /hangs HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(application.next(), Event::Asked);
+    assert_eq!(server.get("/").ok(), "false");
+    drop(first);
+    while application.next() != Event::Left {}
+    assert_eq!(server.get("/").ok(), "true");
     assert_eq!(server.stop().status, 0);
 }
 
@@ -417,7 +443,7 @@ fn requests_wait_for_a_connection_and_not_for_ever() {
     let ended = server.stop();
     assert_eq!(ended.status, 0);
     for reason in [
-        "no server was free for too long (runner.request.queue_timeout)",
+        "app.sock` was busy for too long (runner.request.queue_timeout)",
         "the server is being stopped (runner.stop_timeout)",
     ] {
         assert!(ended.stderr.contains(reason), "{}", ended.stderr);

@@ -44,15 +44,17 @@ and `HOST`) and in its words in place of `{port}`; or at the Unix socket whose
 path is in place of `{socket}`. It begins in the folder of the file, and is ready
 when it accepts connections or, with `--ready PATH`, when it answers that with
 2xx or 3xx. A process that leaves three questions for `--health PATH` in a row
-without such an answer is replaced. PHP without PHP-FPM: `serve upstream fastcgi
---root public exec: php-cgi`. A program that speaks FastCGI gets its socket as
-its standard input, unless `{port}` or `{socket}` is in its words.
+without such an answer until the next one is replaced. PHP without PHP-FPM:
+`serve upstream fastcgi --root public exec: php-cgi`. A program that speaks
+FastCGI gets its socket as its standard input, unless `{port}` or `{socket}` is
+in its words.
 
 There are `runner.workers.min` processes and, while requests wait because each of
-them has as many as `--connections` says, up to `runner.workers.max`. They end
-(SIGTERM, and SIGKILL after `runner.stop_timeout`) and are replaced as workers
-are; in a reload the new ones are ready before the old ones finish what they have.
-What they write is in the log.",
+them has as many as `--connections` says (WebSockets and streams of events do not
+count), up to `runner.workers.max`. They end (SIGTERM, and SIGKILL after
+`runner.stop_timeout`) and are replaced as workers are; in a reload the new ones
+are ready before the old ones finish what they have. What they write is in the
+log.",
     kind: EntryKind::Application {
         arguments: options,
         name,
@@ -70,7 +72,7 @@ fn options(command: clap::Command) -> clap::Command {
     let command = command
         .arg(number_option(
             "connections",
-            "Connections to each server at a time [1000; exec: 100, FastCGI 1]",
+            "Requests of each server at a time [1000; exec: 100, FastCGI 1]",
             1..=1_000_000,
         ))
         .arg(flag_option(

@@ -279,7 +279,7 @@ fn table(workers: &[WorkerStatus]) -> Vec<String> {
         }
     }
     let right = COLUMNS.map(|(_, right)| right);
-    match workers.iter().any(has_many_requests) {
+    match workers.iter().any(WorkerStatus::has_many_requests) {
         true => aligned(&rows, right),
         false => {
             let rows: Vec<_> = rows.into_iter().map(without_loops).collect();
@@ -312,12 +312,7 @@ fn servers(servers: &[ServerStatus]) -> Vec<String> {
     aligned(&rows, [false, false, true, true, true])
 }
 
-/// Whether a worker has many requests at a time: it has an event loop, or is a program, of which single requests are not known.
-fn has_many_requests(worker: &WorkerStatus) -> bool {
-    worker.lag.is_some() || worker.current.is_empty() && worker.in_flight > 0
-}
-
-/// A row without the columns of event loops.
+/// A row without the columns of workers with many requests.
 fn without_loops<T>(row: [T; 10]) -> [T; 7] {
     let [pid, state, age, requests, _, _, _, memory, since, request] = row;
     [pid, state, age, requests, memory, since, request]

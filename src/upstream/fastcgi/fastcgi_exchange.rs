@@ -14,6 +14,7 @@ use crate::interface::body_file::BodyFile;
 use crate::protocol::fastcgi::requester::{
     Answered, BadAnswerRecord, put_begin, put_body, put_body_end, take_answer,
 };
+use crate::upstream::exchange_phase::{ExchangePhase, ExchangeProgress};
 
 /// How much is received at a time, in bytes: all of what PHP sends of a short response.
 const READ: usize = 16 * 1024;
@@ -54,6 +55,9 @@ pub(super) struct FastCgiExchange<S> {
     outgoing: BytesMut,
     /// What is not in there yet.
     body: UnsentBody,
+    progress: ExchangeProgress,
+    /// The application leaves the connection open.
+    keep: bool,
     /// Nothing more can be sent. The answer may have come all the same.
     is_deaf: bool,
     /// A byte of the answer has come.
@@ -84,8 +88,15 @@ impl fmt::Debug for UnsentBody {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> FastCgiExchange<S> {
-    /// Begins a request with these variables. `keep`: the connection is to stay open.
-    pub(super) fn new(stream: S, keep: bool, params: &[u8], body: &RequestBody) -> Self {
+    /// Begins a request with these variables. `keep`: the application is to leave the connection open.
+    pub(super) fn new(
+        stream: S,
+        keep: bool,
+        params: &[u8],
+        body: &RequestBody,
+        progress: ExchangeProgress,
+    ) -> Self {
+        progress.enter(ExchangePhase::Send);
         let mut outgoing = BytesMut::new();
         put_begin(&mut outgoing, keep, params);
         let body = match body {
@@ -109,6 +120,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FastCgiExchange<S> {
             received: BytesMut::new(),
             outgoing,
             body,
+            progress,
+            keep,
             is_deaf: false,
             has_answer: false,
             is_over: false,
@@ -172,7 +185,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FastCgiExchange<S> {
                 }
             }
             match &mut self.body {
-                UnsentBody::Ended => return Poll::Ready(Ok(())),
+                UnsentBody::Ended => {
+                    self.progress.enter(ExchangePhase::Head);
+                    return Poll::Ready(Ok(()));
+                }
                 UnsentBody::File { left: 0, .. } => {
                     self.body = UnsentBody::Ended;
                     put_body_end(&mut self.outgoing);
@@ -198,7 +214,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FastCgiExchange<S> {
     /// The connection for another request, if this one is over on both sides.
     pub(super) fn into_reusable(self) -> Option<S> {
         let is_sent = matches!(self.body, UnsentBody::Ended) && self.outgoing.is_empty();
-        let is_reusable = self.is_over && is_sent && !self.is_deaf && self.received.is_empty();
+        let is_open = self.keep && !self.is_deaf;
+        let is_reusable = self.is_over && is_sent && is_open && self.received.is_empty();
         is_reusable.then_some(self.stream)
     }
 }
@@ -208,7 +225,7 @@ mod tests {
     use bytes::{Bytes, BytesMut};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-    use super::{ExchangeFailure, FastCgiExchange};
+    use super::{ExchangeFailure, ExchangeProgress, FastCgiExchange};
     use crate::interface::RequestBody;
     use crate::interface::body_file::BodyFile;
     use crate::protocol::fastcgi::record::{ProtocolStatus, RecordKind, put_records, take_record};
@@ -216,7 +233,10 @@ mod tests {
 
     fn exchange(body: &RequestBody) -> (FastCgiExchange<DuplexStream>, DuplexStream) {
         let (ours, theirs) = duplex(1000);
-        (FastCgiExchange::new(ours, true, b"", body), theirs)
+        (
+            FastCgiExchange::new(ours, true, b"", body, ExchangeProgress::default()),
+            theirs,
+        )
     }
 
     fn answer(parts: &[&[u8]]) -> BytesMut {

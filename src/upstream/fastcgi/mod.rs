@@ -3,7 +3,7 @@
 //! - A connection has one request at a time, as PHP-FPM and the others want it: no application in use multiplexes.
 //! - Connections are kept, but a process of PHP waits for the next request on a connection that is kept, and serves no other
 //!   meanwhile. So none is kept while another of ours to that server has got no answer yet, which may wait for that
-//!   process; and none for long.
+//!   process ([`unanswered_connections`] says why no number is learnt); and none for long.
 //! - A request that changes something (RFC 9110 §9.2.1) goes out on a connection of its own, which no process can have left
 //!   in between. Any other is sent again, twice at most, if its connection breaks before a byte of the answer has come.
 //! - A server that is being started again is waited for a moment.
@@ -12,11 +12,10 @@ mod ask_failure;
 pub mod fastcgi_client_options;
 mod fastcgi_exchange;
 mod stderr_lines;
+mod unanswered_connections;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -33,9 +32,13 @@ use crate::log::LogKind;
 use crate::protocol::cgi::program_head::{HeadReader, ProgramHead};
 use crate::protocol::fastcgi::record::{ProtocolStatus, RequestEnd};
 use crate::protocol::fastcgi::requester::Answered;
+use crate::upstream::exchange_phase::{ExchangePhase, ExchangeProgress};
 use crate::upstream::fastcgi::ask_failure::AskFailure;
 use crate::upstream::fastcgi::fastcgi_exchange::{ExchangeFailure, FastCgiExchange};
 use crate::upstream::fastcgi::stderr_lines::StderrLines;
+use crate::upstream::fastcgi::unanswered_connections::{
+    UnansweredConnection, UnansweredConnections,
+};
 use crate::upstream::ongoing_responses::OngoingResponses;
 use crate::upstream::servers::lease::Lease;
 use crate::upstream::servers::{NoServer, Servers, UpstreamServer};
@@ -63,6 +66,8 @@ type ServerExchange = FastCgiExchange<UpstreamStream>;
 #[derive(Debug)]
 pub struct FastCgiServers {
     servers: Arc<Servers<UpstreamStream>>,
+    /// What they are in words.
+    shown: String,
     /// Zero is no limit.
     request_timeout: Duration,
     drain: Duration,
@@ -71,8 +76,7 @@ pub struct FastCgiServers {
     ongoing: OngoingResponses,
     /// Requests that have not ended.
     requests: TaskTracker,
-    /// Connections that were made and on which nothing has come.
-    unanswered: Arc<AtomicUsize>,
+    unanswered: UnansweredConnections,
 }
 
 /// A request to a FastCGI application.
@@ -98,22 +102,6 @@ struct HeadedAnswer {
     exchange: ServerExchange,
 }
 
-/// A connection on which nothing has come yet.
-struct UnansweredConnection(Arc<AtomicUsize>);
-
-impl UnansweredConnection {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Relaxed);
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for UnansweredConnection {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
 impl FastCgiServers {
     /// Those of an application.
     #[must_use]
@@ -122,13 +110,14 @@ impl FastCgiServers {
             Depot::new(options.folder.clone(), options.max_buffer).with_total(options.max_buffers);
         Arc::new(Self {
             servers,
+            shown: options.name.as_written(),
             request_timeout: options.request_timeout,
             drain: options.drain,
             depot: Arc::new(depot),
             failures: UpstreamFailures::default(),
             ongoing: OngoingResponses::default(),
             requests: TaskTracker::new(),
-            unanswered: Arc::default(),
+            unanswered: UnansweredConnections::default(),
         })
     }
 
@@ -148,8 +137,9 @@ impl FastCgiServers {
         };
         let mut errors = StderrLines::new(request.name.clone(), request.errors.clone());
         let limit = self.request_timeout;
+        let progress = ExchangeProgress::default();
         let asked = async {
-            let begun = self.begin(&mut lease, &request, &mut errors);
+            let begun = self.begin(&mut lease, &request, &mut errors, &progress);
             match limit.is_zero() {
                 true => Some(begun.await),
                 false => timeout(limit, begun).await.ok(),
@@ -169,8 +159,9 @@ impl FastCgiServers {
             None => {
                 let seconds = limit.as_secs_f64();
                 let server = shown(lease.server());
+                let what = progress.phase().overdue();
                 let reason =
-                    format!("{server}: no answer within {seconds} s (runner.request.timeout)");
+                    format!("{server}: it {what} within {seconds} s (runner.request.timeout)");
                 self.log(&request.name, 504, &reason);
                 Err(self.failures.gateway_timeout())
             }
@@ -183,6 +174,7 @@ impl FastCgiServers {
         lease: &mut FastCgiLease,
         request: &FastCgiRequest,
         errors: &mut StderrLines,
+        progress: &ExchangeProgress,
     ) -> Result<HeadedAnswer, AskFailure> {
         // A process that dies may close its connections before its socket, so that at once is too early for one of them.
         let pauses: &[Duration] = match request.is_safe {
@@ -191,9 +183,12 @@ impl FastCgiServers {
         };
         let mut pauses = pauses.iter();
         loop {
+            progress.enter(ExchangePhase::Connect);
             let (stream, unanswered) = self.connection(lease, request.is_safe).await?;
-            let mut exchange = FastCgiExchange::new(stream, true, &request.params, &request.body);
-            match head(&mut exchange, unanswered, errors).await {
+            let keep = !self.is_wanted(lease, unanswered.as_ref());
+            let (params, body) = (&request.params, &request.body);
+            let mut exchange = FastCgiExchange::new(stream, keep, params, body, progress.clone());
+            match head(&mut exchange, unanswered, errors, progress).await {
                 Ok((head, body)) => {
                     return Ok(HeadedAnswer {
                         head,
@@ -201,9 +196,10 @@ impl FastCgiServers {
                         exchange,
                     });
                 }
-                Err(AskFailure::Broken(ExchangeFailure::Closed | ExchangeFailure::Broken(_)))
-                    if !exchange.has_answer() && pauses.len() > 0 =>
-                {
+                Err(AskFailure::Broken(
+                    ExchangeFailure::Closed | ExchangeFailure::Broken(_),
+                    _,
+                )) if !exchange.has_answer() && pauses.len() > 0 => {
                     sleep(pauses.next().copied().unwrap_or_default()).await;
                 }
                 Err(failure) => return Err(failure),
@@ -228,7 +224,7 @@ impl FastCgiServers {
                     break;
                 }
             }
-            let unanswered = UnansweredConnection::new(&self.unanswered);
+            let unanswered = self.unanswered.add();
             let error = match lease.connect(self.connect_timeout()).await {
                 Ok(stream) => return Ok((stream, Some(unanswered))),
                 Err(error) => error,
@@ -302,12 +298,15 @@ impl FastCgiServers {
         (head, ResponseBody::Stream(blocks))
     }
 
+    /// Whether a request on another connection may wait for the process of this one.
+    fn is_wanted(&self, lease: &FastCgiLease, own: Option<&UnansweredConnection>) -> bool {
+        self.unanswered.are_there(own) && lease.server().counts().outstanding > 1
+    }
+
     /// Keeps the connection of an exchange for the next request, if it can be used, and no other may wait for its process.
     fn give_back(&self, exchange: ServerExchange, lease: FastCgiLease) {
-        let is_shared = lease.server().counts().outstanding > 1;
-        let is_wanted = is_shared && self.unanswered.load(Relaxed) > 0;
         if let Some(stream) = exchange.into_reusable()
-            && !is_wanted
+            && !self.is_wanted(&lease, None)
             && !self.requests.is_closed()
         {
             lease.give_back(stream, KEPT);
@@ -315,14 +314,7 @@ impl FastCgiServers {
     }
 
     fn no_server(&self, name: &RequestName, why: NoServer) -> Response {
-        let reason = match why {
-            NoServer::QueueFull => {
-                "too many requests wait for a server (runner.request.queue_length)"
-            }
-            NoServer::WaitedTooLong => {
-                "no server was free for too long (runner.request.queue_timeout)"
-            }
-        };
+        let reason = why.reason(&self.shown);
         crate::log_of!(
             LogKind::Refused,
             about = name.subject(),
@@ -334,6 +326,7 @@ impl FastCgiServers {
     fn failed(&self, name: &RequestName, lease: &FastCgiLease, failure: &AskFailure) -> Response {
         let response = match failure.is_overload() {
             true => self.failures.unavailable(),
+            false if failure.is_slow() => self.failures.gateway_timeout(),
             false => self.failures.bad_gateway(),
         };
         let server = shown(lease.server());
@@ -407,13 +400,14 @@ async fn head(
     exchange: &mut ServerExchange,
     unanswered: Option<UnansweredConnection>,
     errors: &mut StderrLines,
+    progress: &ExchangeProgress,
 ) -> Result<(ProgramHead, BytesMut), AskFailure> {
     let mut reader = HeadReader::default();
     let mut first = exchange.next().await;
     // A process has it.
     drop(unanswered);
     loop {
-        match first.map_err(AskFailure::Broken)? {
+        match first.map_err(|failure| AskFailure::Broken(failure, progress.phase()))? {
             Answered::Output(part) => match reader.push(&part) {
                 Ok(Some((head, body))) => return Ok((head, BytesMut::from(body))),
                 Ok(None) => {}

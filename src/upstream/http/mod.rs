@@ -7,9 +7,11 @@
 //!   without an answer rests, too.
 //! - 502: no server can be reached, or it breaks off or breaks the protocol before the response has begun; 504: it takes too
 //!   long; 503: all are busy. A response that breaks off later is broken off for the client, too.
+//! - A request that this client has passed on before is not passed on again (508): it would go round for ever.
 //! - A response that is short, or there at once, is passed on as a whole: most need no task of their own. What goes on is
 //!   passed on as it comes; what the client is too slow for is stored, so that the server is free.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,22 +29,24 @@ use crate::interface::master_status::{QueueStatus, Status};
 use crate::interface::{Depot, Request, Response, ResponseBody};
 use crate::log::LogKind;
 use crate::log_of;
+use crate::protocol::proxy::via::ViaPseudonym;
 use crate::protocol::upstream_head;
 use crate::protocol::websocket::client_handshake::ClientOffer;
-use crate::upstream::http::http_connection::{
-    CollectedBody, HttpConnection, MAX_FIELDS, SendFailure, cause,
-};
+use crate::upstream::exchange_phase::{ExchangePhase, ExchangeProgress};
+use crate::upstream::http::http_connection::{CollectedBody, HttpConnection};
+use crate::upstream::http::http_failure::HttpFailure;
 use crate::upstream::http::request_content::RequestContent;
 use crate::upstream::http::response_rest::ResponseRest;
 use crate::upstream::http::web_socket_relay::WebSocketRelay;
 use crate::upstream::ongoing_responses::OngoingResponses;
-use crate::upstream::servers::lease::Lease;
-use crate::upstream::servers::{NoServer, Servers, UpstreamServer};
+use crate::upstream::servers::Servers;
+use crate::upstream::servers::lease::{EndlessKind, Lease};
 use crate::upstream::upstream_failures::UpstreamFailures;
 use crate::upstream::upstream_options::{HttpClientOptions, UpstreamOptions};
 
 mod counted_stream;
 pub mod http_connection;
+mod http_failure;
 mod request_content;
 mod response_rest;
 mod web_socket_relay;
@@ -74,6 +78,10 @@ const AT_ONCE: usize = 64 * 1024;
 pub struct HttpClient {
     servers: Arc<Servers<HttpConnection>>,
     options: HttpClientOptions,
+    /// What the servers are in words.
+    shown: String,
+    /// By it, requests are known that have come back.
+    via: ViaPseudonym,
     /// Zero is no limit.
     request_timeout: Duration,
     drain: Duration,
@@ -82,14 +90,6 @@ pub struct HttpClient {
     /// From the time at which they come until their responses are there whole, those that wait for a server too.
     requests: TaskTracker,
     ongoing: OngoingResponses,
-}
-
-/// Why there is no response.
-enum Failed {
-    /// 502.
-    Broken(String),
-    /// 504.
-    TooSlow(String),
 }
 
 /// A response that has begun, and its connection.
@@ -115,6 +115,8 @@ impl HttpClient {
         Self {
             servers,
             options: http.clone(),
+            shown: options.name.as_written(),
+            via: ViaPseudonym::new(RandomState::new().hash_one(())),
             request_timeout: options.request_timeout,
             drain: options.drain,
             depot: Arc::new(depot.with_total(options.max_buffers)),
@@ -129,8 +131,12 @@ impl HttpClient {
         let _token = self.requests.token();
         self.failures.request();
         let name = RequestName::of(&request);
+        if self.via.is_in(&request.headers) {
+            let why = format!("{} has passed it on, and it has come back", self.shown);
+            return self.refuse(&name, HttpFailure::Loop(why));
+        }
         let being_stopped =
-            || Failed::TooSlow("the server is being stopped (runner.stop_timeout)".to_owned());
+            || HttpFailure::TooSlow("the server is being stopped (runner.stop_timeout)".to_owned());
         let lease = tokio::select! {
             lease = Lease::of(&self.servers) => lease,
             () = self.ongoing.ended() => return self.refuse(&name, being_stopped()),
@@ -138,14 +144,7 @@ impl HttpClient {
         let lease = match lease {
             Ok(lease) => lease,
             Err(none) => {
-                let why = match none {
-                    NoServer::QueueFull => {
-                        "too many requests wait for a server (runner.request.queue_length)"
-                    }
-                    NoServer::WaitedTooLong => {
-                        "no server was free for too long (runner.request.queue_timeout)"
-                    }
-                };
+                let why = none.reason(&self.shown);
                 log_of!(
                     LogKind::Refused,
                     about = name.subject(),
@@ -165,10 +164,11 @@ impl HttpClient {
     }
 
     /// Answers in place of the servers.
-    fn refuse(&self, name: &RequestName, failed: Failed) -> Response {
+    fn refuse(&self, name: &RequestName, failed: HttpFailure) -> Response {
         let (response, why) = match failed {
-            Failed::Broken(why) => (self.failures.bad_gateway(), why),
-            Failed::TooSlow(why) => (self.failures.gateway_timeout(), why),
+            HttpFailure::Broken(why) => (self.failures.bad_gateway(), why),
+            HttpFailure::TooSlow(why) => (self.failures.gateway_timeout(), why),
+            HttpFailure::Loop(why) => (Response::plain(StatusCode::LOOP_DETECTED), why),
         };
         let what = format!("{} for {name}: {why}", response.status.as_u16());
         log_of!(LogKind::InvalidAnswer, about = name.subject(), "{what}");
@@ -181,7 +181,7 @@ impl HttpClient {
         request: &Request,
         name: &RequestName,
         mut lease: Lease<HttpConnection>,
-    ) -> Result<Response, Failed> {
+    ) -> Result<Response, HttpFailure> {
         let limit = match self.request_timeout {
             Duration::ZERO => FOREVER,
             limit => limit,
@@ -191,35 +191,32 @@ impl HttpClient {
         let Some(target) = upstream_head::target(request, strips_prefix) else {
             return Ok(Response::plain(StatusCode::BAD_REQUEST));
         };
+        let progress = ExchangeProgress::default();
         let to_send = || {
-            let mut to_send = http::Request::new(RequestContent::of(&request.body));
+            let content = RequestContent::of(&request.body, &progress);
+            let mut to_send = http::Request::new(content);
             *to_send.method_mut() = request.method.clone();
             *to_send.uri_mut() = target.clone();
             *to_send.headers_mut() = upstream_head::request_fields(request, strips_prefix);
+            self.via.add_to(to_send.headers_mut(), request.version);
             let upgrade = request
                 .offers_web_socket
                 .then(|| ClientOffer::add_to(to_send.headers_mut(), web_socket_relay::nonce()));
             (to_send, upgrade)
         };
-        let exchanged = self.exchange(&request.method, to_send, &mut lease, deadline);
+        let exchanged = self.exchange(&request.method, to_send, &mut lease, deadline, &progress);
         let Ok(exchanged) = timeout_at(deadline.into(), exchanged).await else {
             lease.timed_out();
-            return Err(self.too_slow(lease.server()));
+            let (server, phase) = (lease.server(), progress.phase());
+            return Err(HttpFailure::overdue(server.address(), phase, limit));
         };
         let (begun, upgrade) = exchanged?;
         lease.answered();
         let server = Arc::clone(lease.server());
         let received = self.receive(request, name, upgrade, begun.of(lease));
         let received = timeout_at(deadline.into(), received).await;
-        received.unwrap_or_else(|_| Err(self.too_slow(&server)))
-    }
-
-    fn too_slow(&self, server: &UpstreamServer<HttpConnection>) -> Failed {
-        let limit = self.request_timeout.as_secs_f64();
-        let address = server.address();
-        Failed::TooSlow(format!(
-            "{address} gave no answer within {limit} s (runner.request.timeout)"
-        ))
+        let overdue = || HttpFailure::overdue(server.address(), ExchangePhase::Body, limit);
+        received.unwrap_or_else(|_| Err(overdue()))
     }
 
     /// Sends a request, up to the head of its response.
@@ -229,7 +226,8 @@ impl HttpClient {
         to_send: impl Fn() -> (http::Request<RequestContent>, Option<ClientOffer>),
         lease: &mut Lease<HttpConnection>,
         deadline: Instant,
-    ) -> Result<(BegunResponse, Option<ClientOffer>), Failed> {
+        progress: &ExchangeProgress,
+    ) -> Result<(BegunResponse, Option<ClientOffer>), HttpFailure> {
         let is_repeatable = method.is_idempotent();
         let longest = match is_repeatable {
             true => KEEP,
@@ -240,9 +238,12 @@ impl HttpClient {
             match connection.send(request).await {
                 Ok(response) => return Ok((BegunResponse(response, connection), upgrade)),
                 Err(failure) if failure.is_unsent || is_repeatable && !failure.has_begun => {}
-                Err(failure) => return Err(failure.told(lease)),
+                Err(failure) => {
+                    return Err(failure.told(lease.server().address(), progress.phase()));
+                }
             }
         }
+        progress.enter(ExchangePhase::Connect);
         // It is seldom needed, and its future is much larger than all others.
         let mut connection = Box::pin(self.connect(lease, deadline)).await?;
         let (request, upgrade) = to_send();
@@ -253,7 +254,7 @@ impl HttpClient {
                     // It would have the fewest requests, and get all of them.
                     lease.rest();
                 }
-                Err(failure.told(lease))
+                Err(failure.told(lease.server().address(), progress.phase()))
             }
         }
     }
@@ -263,7 +264,7 @@ impl HttpClient {
         &self,
         lease: &mut Lease<HttpConnection>,
         deadline: Instant,
-    ) -> Result<HttpConnection, Failed> {
+    ) -> Result<HttpConnection, HttpFailure> {
         let mut tried = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -291,8 +292,8 @@ impl HttpClient {
                     continue;
                 }
                 return Err(match is_slow {
-                    true => Failed::TooSlow(why),
-                    false => Failed::Broken(why),
+                    true => HttpFailure::TooSlow(why),
+                    false => HttpFailure::Broken(why),
                 });
             }
             log_of!(LogKind::Unreachable, "{why}; another server is tried");
@@ -306,9 +307,9 @@ impl HttpClient {
         name: &RequestName,
         upgrade: Option<ClientOffer>,
         mut answer: BegunAnswer,
-    ) -> Result<Response, Failed> {
+    ) -> Result<Response, HttpFailure> {
         let address = answer.lease.server().address().clone();
-        let broken = |what: &str| Failed::Broken(format!("{address} sent {what}"));
+        let broken = |what: &str| HttpFailure::Broken(format!("{address} sent {what}"));
         let status = answer.head.status;
         if status == StatusCode::SWITCHING_PROTOCOLS {
             let Some(upgrade) = upgrade else {
@@ -341,6 +342,9 @@ impl HttpClient {
                 ResponseBody::Bytes(whole)
             }
             CollectedBody::Begun(beginning) => {
+                if is_endless {
+                    answer.lease.becomes_endless(EndlessKind::Events);
+                }
                 let (sender, mut blocks) = self.depot.blocks();
                 if let Some(length) = answer.body.size_hint().exact() {
                     blocks = blocks.with_length(length + beginning.len() as u64);
@@ -368,10 +372,8 @@ impl HttpClient {
                 ResponseBody::Stream(blocks)
             }
             CollectedBody::Broken(error) => {
-                return Err(Failed::Broken(format!(
-                    "{address} broke off its response: {}",
-                    cause(&error)
-                )));
+                let (phase, error) = (ExchangePhase::Body, Some(&error));
+                return Err(HttpFailure::broken_off(&address, phase, error));
             }
         };
         Ok(Response {
@@ -456,27 +458,5 @@ impl BegunResponse {
             connection,
             lease,
         }
-    }
-}
-
-impl SendFailure {
-    /// The failure of a request that is not sent again.
-    fn told(&self, lease: &Lease<HttpConnection>) -> Failed {
-        let address = lease.server().address();
-        Failed::Broken(match &self.error {
-            Some(error) if error.is_parse_too_large() => {
-                format!(
-                    "{address} sent the head of a response with more than {MAX_FIELDS} fields, or 400 KiB"
-                )
-            }
-            Some(error) if error.is_parse() => {
-                format!(
-                    "{address} sent what is no response of HTTP: {}",
-                    cause(error)
-                )
-            }
-            Some(error) => format!("{address} broke off: {}", cause(error)),
-            None => format!("{address} closed the connection"),
-        })
     }
 }

@@ -9,11 +9,12 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::interface::RequestBody;
 use crate::interface::body_file::BodyFile;
+use crate::upstream::exchange_phase::{ExchangePhase, ExchangeProgress};
 
 /// What is left to send of a body.
 pub(super) enum RequestContent {
     /// Bytes in memory; none at the end.
-    Memory(Bytes),
+    Memory(Bytes, ExchangeProgress),
     /// A part of a file.
     File {
         file: BodyFile,
@@ -23,29 +24,36 @@ pub(super) enum RequestContent {
         left: u64,
         /// A read that is under way.
         reading: Option<FileRead>,
+        progress: ExchangeProgress,
     },
 }
 
 type FileRead = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
 
 impl RequestContent {
-    /// A body from its start, as often as it is wanted.
-    pub(super) fn of(body: &RequestBody) -> Self {
+    /// A body from its start, as often as it is wanted. From now on the request is sent, up to the last part of the body.
+    pub(super) fn of(body: &RequestBody, progress: &ExchangeProgress) -> Self {
+        progress.enter(match body.length() {
+            0 => ExchangePhase::Head,
+            _ => ExchangePhase::Send,
+        });
+        let progress = progress.clone();
         match body {
-            RequestBody::Empty => Self::Memory(Bytes::new()),
-            RequestBody::Bytes(bytes) => Self::Memory(bytes.clone()),
+            RequestBody::Empty => Self::Memory(Bytes::new(), progress),
+            RequestBody::Bytes(bytes) => Self::Memory(bytes.clone(), progress),
             RequestBody::File { file, length } => Self::File {
                 file: file.clone(),
                 offset: 0,
                 left: *length,
                 reading: None,
+                progress,
             },
         }
     }
 
     fn left(&self) -> u64 {
         match self {
-            Self::Memory(bytes) => bytes.len() as u64,
+            Self::Memory(bytes, _) => bytes.len() as u64,
             Self::File { left, .. } => *left,
         }
     }
@@ -60,14 +68,18 @@ impl Body for RequestContent {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self.get_mut() {
-            Self::Memory(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Memory(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Memory(bytes, _) if bytes.is_empty() => Poll::Ready(None),
+            Self::Memory(bytes, progress) => {
+                progress.enter(ExchangePhase::Head);
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
+            }
             Self::File { left: 0, .. } => Poll::Ready(None),
             Self::File {
                 file,
                 offset,
                 left,
                 reading,
+                progress,
             } => {
                 let pending = reading.get_or_insert_with(|| Box::pin(file.read(*offset, *left)));
                 let read = ready!(pending.as_mut().poll(context));
@@ -75,6 +87,9 @@ impl Body for RequestContent {
                 let piece = read?;
                 *offset += piece.len() as u64;
                 *left -= piece.len() as u64;
+                if *left == 0 {
+                    progress.enter(ExchangePhase::Head);
+                }
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }
         }

@@ -26,7 +26,7 @@ use crate::protocol::websocket::decoder::{Decoder, WebSocketEvent};
 use crate::protocol::websocket::encoder::{Encoder, WebSocketFrame};
 use crate::upstream::http::counted_stream::CountedStream;
 use crate::upstream::http::http_connection::HttpConnection;
-use crate::upstream::servers::lease::Lease;
+use crate::upstream::servers::lease::{EndlessKind, Lease};
 
 /// How much either side may send before the other one has taken it, in bytes.
 const WINDOW: usize = 64 * 1024;
@@ -141,8 +141,9 @@ impl WebSocketRelay {
         server: CountedStream,
         early: &[u8],
         name: RequestName,
-        lease: Lease<HttpConnection>,
+        mut lease: Lease<HttpConnection>,
     ) -> (WebSocket, Self) {
+        lease.becomes_endless(EndlessKind::WebSocket);
         let events = Arc::new(ClientEvents::default());
         let (client, socket) = web_socket(Arc::clone(&events) as _, WINDOW);
         let relay = Self {

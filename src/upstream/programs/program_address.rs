@@ -13,15 +13,20 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix};
 use tempfile::TempDir;
 
+use crate::unix_socket::{UnixAddress, stream_socket};
 use crate::upstream::programs::program_settings::{PORT, ProgramListens, SOCKET};
 use crate::upstream::server_address::ServerAddress;
 use crate::workers::id::WorkerId;
+
+/// How many connections wait for a program, at most: as many as the system allows.
+const BACKLOG: i32 = 4096;
 
 /// How many ports are tried before none seems to be free.
 const ATTEMPTS: usize = 1000;
@@ -123,7 +128,7 @@ impl Addresses {
     /// The address for a process, and the listening socket that is to be its standard input, if it is to have one.
     ///
     /// # Errors
-    /// No port is free, or the socket cannot be made.
+    /// No port is free, or the socket cannot be made, by the program where it makes it itself.
     pub(super) fn next(&self, id: WorkerId) -> io::Result<(OwnAddress, Option<OwnedFd>)> {
         let Some(folder) = &self.folder else {
             let port = ReservedPort::new()?;
@@ -138,7 +143,13 @@ impl Addresses {
         };
         let path = folder.path().join(format!("{id}.socket"));
         let socket = match self.listens {
-            ProgramListens::StandardInput => Some(UnixListener::bind(&path)?.into()),
+            ProgramListens::StandardInput => Some(listen(&path)?),
+            ProgramListens::Socket if SocketAddrUnix::new(&path) == Err(Errno::NAMETOOLONG) => {
+                return Err(io::Error::other(format!(
+                    "`{}` is longer than the path of a socket may be: a shorter folder is needed (runner.tmp)",
+                    path.display()
+                )));
+            }
             ProgramListens::Port | ProgramListens::Socket => None,
         };
         let own = OwnAddress {
@@ -147,6 +158,14 @@ impl Addresses {
         };
         Ok((own, socket))
     }
+}
+
+/// A socket that listens at a path, which may be longer than programs take it.
+fn listen(path: &Path) -> io::Result<OwnedFd> {
+    let socket = stream_socket(AddressFamily::UNIX)?;
+    rustix::net::bind(&socket, &UnixAddress::of(path)?.socket)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket)
 }
 
 /// An argument of a program with the address in its place.
@@ -251,5 +270,23 @@ mod tests {
                 OsStr::new(expected)
             );
         }
+    }
+
+    #[test]
+    fn a_path_that_programs_do_not_take_is_told_or_bound_by_runner() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let deep = folder.path().join("x".repeat(100));
+        std::fs::create_dir(&deep).expect("a folder");
+        let next = |listens| {
+            let addresses = Addresses::new(listens, &deep).expect("a folder");
+            addresses.next(1)
+        };
+        let told = next(ProgramListens::Socket).expect_err("it is too long");
+        let told = told.to_string();
+        assert!(
+            told.contains(" is longer than the path of a socket may be"),
+            "{told}"
+        );
+        assert!(next(ProgramListens::StandardInput).is_ok());
     }
 }

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{MissedTickBehavior, interval_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::log::LogSubject;
 use crate::upstream::programs::program_address::OwnAddress;
-use crate::upstream::programs::program_probe::Probe;
+use crate::upstream::programs::program_probe::{PATIENCE, Probe};
 use crate::upstream::programs::program_process::ProgramProcess;
 use crate::upstream::programs::program_settings::{HealthCheck, ProgramListens, ProgramOptions};
 use crate::upstream::server_address::ServerAddress;
@@ -27,6 +28,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// How many questions in a row a process that serves may leave without a good answer.
 const MOST_FAILURES: u32 = 3;
+
+/// The time that a question to a process that serves has at least. A machine may be too busy for an answer within less.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long to wait for the last output of a process that has ended: one that it has started may keep the pipe open.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -316,7 +320,7 @@ async fn await_ready(
     events: ProgramEvents,
 ) {
     let mut pause = FIRST_PAUSE;
-    while let Err(why) = probe.ask(&address).await {
+    while let Err(why) = probe.ask(&address, PATIENCE).await {
         *unready.lock().unwrap_or_else(PoisonError::into_inner) = why;
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(LONGEST_PAUSE);
@@ -324,7 +328,7 @@ async fn await_ready(
     let _ = events.send(ProgramEvent::Ready(id));
 }
 
-/// Asks a process whether it is well, until it is not.
+/// Asks a process whether it is well, until it is not. A question has the time until the next one, or [`LEAST_PATIENCE`].
 async fn watch_health(
     id: WorkerId,
     check: HealthCheck,
@@ -332,10 +336,13 @@ async fn watch_health(
     events: ProgramEvents,
 ) {
     let probe = Probe::Http(check.path);
+    let within = check.interval.clamp(LEAST_PATIENCE, PATIENCE);
+    let mut questions = interval_at(tokio::time::Instant::now() + check.interval, check.interval);
+    questions.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failures = 0;
     loop {
-        tokio::time::sleep(check.interval).await;
-        match probe.ask(&address).await {
+        questions.tick().await;
+        match probe.ask(&address, within).await {
             Ok(()) => failures = 0,
             Err(why) => {
                 failures += 1;

@@ -12,8 +12,8 @@ use crate::protocol::fastcgi::record::{MANAGEMENT, MPXS_CONNS, RecordKind, put_p
 use crate::upstream::server_address::ServerAddress;
 use crate::upstream::upstream_stream::UpstreamStream;
 
-/// How long one answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one answer may take at most.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the end of a process that has closed its connections may go unnoticed.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -34,34 +34,35 @@ pub(super) enum Probe {
 }
 
 impl Probe {
-    /// Asks it.
+    /// Asks it, which may take the time `within`.
     ///
     /// # Errors
     /// What is wrong, in words.
-    pub(super) async fn ask(&self, address: &ServerAddress) -> Result<(), String> {
+    pub(super) async fn ask(
+        &self,
+        address: &ServerAddress,
+        within: Duration,
+    ) -> Result<(), String> {
         let asked = async {
-            let stream = UpstreamStream::connect(address, PATIENCE).await?;
+            let stream = UpstreamStream::connect(address, within).await?;
             self.ask_over(stream).await
         };
-        match timeout(PATIENCE, asked).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(self.wrong(&error)),
-            Err(_) => Err(format!(
-                "it has not answered within {} s",
-                PATIENCE.as_secs()
-            )),
-        }
-    }
-
-    fn wrong(&self, error: &io::Error) -> String {
-        let why = match error.kind() {
-            ErrorKind::ConnectionRefused | ErrorKind::NotFound => "it does not listen".to_owned(),
-            _ => without_numbers(&error.to_string()),
+        let asked = timeout(within, asked).await;
+        let failed = match asked.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
         };
-        match self {
+        let why = match failed.kind() {
+            ErrorKind::ConnectionRefused | ErrorKind::NotFound => "it does not listen".to_owned(),
+            ErrorKind::TimedOut => {
+                format!("it has not answered within {} s", within.as_secs_f64())
+            }
+            _ => without_numbers(&failed.to_string()),
+        };
+        Err(match self {
             Self::Http(path) => format!("`{path}`: {why}"),
             Self::Connect | Self::FastCgi => why,
-        }
+        })
     }
 
     async fn ask_over(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {

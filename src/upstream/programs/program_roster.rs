@@ -44,6 +44,17 @@ pub(super) struct ProgramEntry<C> {
     pub(super) server: Option<Arc<UpstreamServer<C>>>,
 }
 
+/// The requests of a process.
+#[derive(Default)]
+struct ProgramCounts {
+    /// It has answered them.
+    answered: u64,
+    /// It has them now.
+    in_flight: usize,
+    /// They have become WebSockets that are open.
+    web_sockets: usize,
+}
+
 impl<C> ProgramRoster<C> {
     /// One without processes.
     pub(super) fn new(now: Instant) -> Self {
@@ -82,7 +93,7 @@ impl<C> ProgramRoster<C> {
         self.entries
             .iter()
             .filter(newer)
-            .any(|entry| entry.counts().0 > 0)
+            .any(|entry| entry.counts().answered > 0)
     }
 
     /// Adds the processes to a status.
@@ -90,14 +101,19 @@ impl<C> ProgramRoster<C> {
         let now = Instant::now();
         let age = |since| seconds(now.saturating_duration_since(since));
         status.workers.extend(self.entries.iter().map(|entry| {
-            let (requests, in_flight) = entry.counts();
+            let ProgramCounts {
+                answered,
+                in_flight,
+                web_sockets,
+            } = entry.counts();
             WorkerStatus {
                 id: entry.id,
                 pid: Some(entry.pid),
-                state: entry.state(in_flight),
+                state: entry.state(in_flight + web_sockets),
                 age: age(entry.since),
-                requests,
+                requests: answered,
                 in_flight,
+                web_sockets,
                 rss: resident_memory(entry.pid),
                 ..WorkerStatus::default()
             }
@@ -116,15 +132,16 @@ impl<C> ProgramRoster<C> {
 }
 
 impl<C> ProgramEntry<C> {
-    /// How many requests it has answered, and how many it has.
-    fn counts(&self) -> (u64, usize) {
+    fn counts(&self) -> ProgramCounts {
         let counts = self.server.as_ref().map(|server| server.counts());
-        counts.map_or((0, 0), |counts| {
-            let answered = counts.requests.saturating_sub(counts.outstanding as u64);
-            (answered, counts.outstanding)
+        counts.map_or(ProgramCounts::default(), |counts| ProgramCounts {
+            answered: counts.requests.saturating_sub(counts.outstanding as u64),
+            in_flight: counts.outstanding.saturating_sub(counts.web_sockets),
+            web_sockets: counts.web_sockets,
         })
     }
 
+    /// What it does, with so many requests and WebSockets.
     fn state(&self, in_flight: usize) -> WorkerState {
         match self.stage {
             LifeStage::Beginning(_) => WorkerState::Starting,

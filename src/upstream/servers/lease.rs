@@ -26,6 +26,17 @@ pub struct Lease<C> {
     permit: Option<OwnedSemaphorePermit>,
     /// When it came there.
     since: Instant,
+    /// What it has become, if that is endless.
+    endless: Option<EndlessKind>,
+}
+
+/// What goes on until its client leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndlessKind {
+    /// A WebSocket.
+    WebSocket,
+    /// A response that is a stream of events.
+    Events,
 }
 
 impl<C: Send + 'static> Lease<C> {
@@ -58,6 +69,7 @@ impl<C: Send + 'static> Lease<C> {
             server,
             permit: Some(permit),
             since: Instant::now(),
+            endless: None,
         }
     }
 
@@ -129,6 +141,23 @@ impl<C: Send + 'static> Lease<C> {
         lock(&self.server.state).health.answered();
     }
 
+    /// Notes that the request has become endless: it is not counted among those that the server may have at a time any more.
+    pub fn becomes_endless(&mut self, kind: EndlessKind) {
+        if self.endless.is_some() {
+            return;
+        }
+        self.endless = Some(kind);
+        let mut state = lock(&self.server.state);
+        state.endless += 1;
+        state.web_sockets += usize::from(kind == EndlessKind::WebSocket);
+        if let Some(permit) = self.permit.take()
+            && state.is_drained
+        {
+            // It goes with the server.
+            permit.forget();
+        }
+    }
+
     /// Notes that the server has left the request without an answer for as long as that may take. After a few in a row it
     /// rests.
     pub fn timed_out(&self) {
@@ -162,6 +191,11 @@ impl<C: Send + 'static> Lease<C> {
 
 impl<C> Drop for Lease<C> {
     fn drop(&mut self) {
+        if let Some(kind) = self.endless {
+            let mut state = lock(&self.server.state);
+            state.endless -= 1;
+            state.web_sockets -= usize::from(kind == EndlessKind::WebSocket);
+        }
         if self.server.end()
             && let Some(permit) = self.permit.take()
         {

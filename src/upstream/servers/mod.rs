@@ -4,7 +4,8 @@
 //! - A server that cannot be reached, or leaves requests without an answer, rests, ever longer, and the others take over ([`server_health`](super::server_health)).
 //!   If all rest, the one is tried that has failed for longest, rather than to refuse the request.
 //! - Servers can be added at any time, and drained: a drained one gets no more requests and finishes those that it has.
-//! - A server has so many requests at a time at most. The others wait, first come, first served, and within limits.
+//! - A server has so many requests at a time at most. The others wait, first come, first served, and within limits. What goes
+//!   on until its client leaves, such as a WebSocket, does not count: a server has little to do for it.
 //! - Processes of a program come and go ([`programs`](super::programs)): the first of them that is free is chosen, so that
 //!   the others may become idle and end, and a request that cannot reach one waits for another.
 
@@ -71,8 +72,12 @@ pub struct UpstreamServer<C> {
 
 #[derive(Debug)]
 struct ServerState<C> {
-    /// Requests that it has now.
+    /// Requests that it has now, with those that have become endless.
     outstanding: usize,
+    /// Those that have.
+    endless: usize,
+    /// WebSockets among these.
+    web_sockets: usize,
     /// Requests that it has had.
     requests: u64,
     /// When the last one ended.
@@ -85,8 +90,10 @@ struct ServerState<C> {
 /// What is known of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerCounts {
-    /// Requests that it has now.
+    /// Requests that it has now, with WebSockets and streams of events.
     pub outstanding: usize,
+    /// WebSockets that are open.
+    pub web_sockets: usize,
     /// Requests that it has had, with those.
     pub requests: u64,
     /// Connections that no request uses.
@@ -104,6 +111,21 @@ pub enum NoServer {
     QueueFull,
     /// It has waited for too long (`runner.request.queue_timeout`).
     WaitedTooLong,
+}
+
+impl NoServer {
+    /// The reason, about servers that are called this.
+    #[must_use]
+    pub fn reason(self, servers: &str) -> String {
+        match self {
+            Self::QueueFull => {
+                format!("too many requests wait for {servers} (runner.request.queue_length)")
+            }
+            Self::WaitedTooLong => {
+                format!("{servers} was busy for too long (runner.request.queue_timeout)")
+            }
+        }
+    }
 }
 
 impl<C: Send + 'static> Servers<C> {
@@ -155,6 +177,8 @@ impl<C: Send + 'static> Servers<C> {
             address,
             state: Mutex::new(ServerState {
                 outstanding: 0,
+                endless: 0,
+                web_sockets: 0,
                 requests: 0,
                 last_used: Instant::now(),
                 health: ServerHealth::default(),
@@ -180,7 +204,7 @@ impl<C: Send + 'static> Servers<C> {
         }
         members.servers.retain(|other| !Arc::ptr_eq(other, server));
         // The other permits are forgotten with the requests that have them.
-        let free = self.limits.requests.saturating_sub(state.outstanding);
+        let free = self.limits.requests.saturating_sub(state.counted());
         self.permits.forget_permits(free);
         let closed = state.kept.take_all();
         server.gone.notify_waiters();
@@ -219,8 +243,13 @@ impl<C: Send + 'static> Servers<C> {
         });
         let place = untried.min_by_key(|place| {
             let state = lock(&members.servers[*place].state);
-            let is_full = state.outstanding >= self.limits.requests;
-            rank(&state.health, is_full, state.outstanding, now)
+            let is_full = state.counted() >= self.limits.requests;
+            rank(
+                &state.health,
+                is_full,
+                (state.counted(), state.endless),
+                now,
+            )
         })?;
         let server = Arc::clone(&members.servers[place]);
         members.next = match self.come_and_go {
@@ -294,17 +323,24 @@ impl<C: Send + 'static> Servers<C> {
     }
 }
 
-/// How good a choice a server is; the least is best. One that rests is worse than one that is full, which no request
+impl<C> ServerState<C> {
+    /// The requests that count: those that are not endless.
+    fn counted(&self) -> usize {
+        self.outstanding - self.endless
+    }
+}
+
+/// How good a choice a server is, by its health and its requests; the least is best. One that rests is worse than one that is full, which no request
 /// chooses unless servers are drained; of those that rest, the one that has failed for longest is best.
 fn rank(
     health: &ServerHealth,
     is_full: bool,
-    outstanding: usize,
+    requests: (usize, usize),
     now: Instant,
-) -> (bool, Option<Instant>, bool, usize) {
+) -> (bool, Option<Instant>, bool, (usize, usize)) {
     match health.rests(now) {
-        true => (true, health.failing_since(), is_full, outstanding),
-        false => (false, None, is_full, outstanding),
+        true => (true, health.failing_since(), is_full, requests),
+        false => (false, None, is_full, requests),
     }
 }
 
@@ -345,6 +381,7 @@ impl<C> UpstreamServer<C> {
         let state = lock(&self.state);
         ServerCounts {
             outstanding: state.outstanding,
+            web_sockets: state.web_sockets,
             requests: state.requests,
             kept: state.kept.len(),
             last_used: state.last_used,

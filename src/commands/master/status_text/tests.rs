@@ -154,6 +154,23 @@ fn event_loops_have_columns_of_their_own() {
     has("4714 starting 2 h 05 m 12345 0 0 - 23.4 MiB");
 }
 
+/// Which requests a program has is not known, but how many.
+#[test]
+fn programs_have_the_columns_of_many_requests_also_while_they_have_none() {
+    for (state, web_sockets) in [(WorkerState::Idle, 0), (WorkerState::Leaving, 3)] {
+        let program = WorkerStatus {
+            web_sockets,
+            ..worker(4712, state, Vec::new())
+        };
+        let status = Status {
+            workers: vec![program],
+            ..Status::default()
+        };
+        let found = text(&status, 0.0, None);
+        assert!(found.contains("IN FLIGHT  WEBSOCKETS"), "{found}");
+    }
+}
+
 #[test]
 fn what_it_does_is_not_as_old_as_itself() {
     let fails = || Some(BackOff::default());
