@@ -4,8 +4,11 @@
 //! and what the command writes: to standard output, behind `--- standard error` to standard error, and behind `--- exit`
 //! its status. `RUNNER_UPDATE=1 cargo test --test import` writes the current output; read it before you commit it.
 
+#[path = "import/known_keys.rs"]
+mod known_keys;
 mod support;
 
+use std::ffi::OsStr;
 use std::fmt::Write;
 use std::process::{Command, Stdio};
 use std::{env, fs};
@@ -81,6 +84,9 @@ fn each_file_becomes_what_its_case_says() {
     let mut wrong = String::new();
     for entry in fs::read_dir(project("tests/import")).expect("the folder of cases") {
         let path = entry.expect("an entry").path();
+        if path.extension() != Some(OsStr::new("case")) {
+            continue;
+        }
         let text = fs::read_to_string(&path).expect("a file of cases");
         let (opening, cases) = cases(&text);
         let mut now = opening;

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use crate::import::imported_text::{ImportedText, quoted_text};
 use crate::syntax::Place;
 
+/// Why a value does not count.
+const SAID_AGAIN: &str = "it is said again later, and the last value counts";
+
 /// An application, how it is served, and what runs beside it.
 #[derive(Clone, Debug, Default)]
 pub struct ImportedSite {
@@ -20,6 +23,8 @@ pub struct ImportedSite {
     pub environment: Vec<Placed<(String, ImportedText)>>,
     /// Folders that modules are imported from.
     pub path: Vec<Placed<ImportedText>>,
+    /// Settings that take one text or several, by their names.
+    pub lists: BTreeMap<&'static str, Vec<Placed<ImportedText>>>,
     /// A folder whose files are sent first.
     pub files: Option<Placed<String>>,
     /// The program that is kept running where nothing answers requests.
@@ -107,10 +112,32 @@ impl<T> Placed<T> {
 }
 
 impl ImportedSite {
-    /// Sets a setting to an expression. The last place that says it counts.
+    /// Sets a setting to an expression. The last place that says it counts; an earlier one is told.
     pub fn set(&mut self, name: &str, expression: impl Into<String>, place: &Place) {
         let placed = Placed::new(expression.into(), place);
-        self.settings.insert(name.to_owned(), placed);
+        let value = placed.value.clone();
+        if let Some(before) = self.settings.insert(name.to_owned(), placed)
+            && before.value != value
+        {
+            before
+                .places
+                .iter()
+                .for_each(|it| self.supersede(it, place));
+        }
+    }
+
+    /// Tells that a later place says otherwise.
+    pub fn supersede(&mut self, earlier: &Place, later: &Place) {
+        let is_told = |left: &Left| left.place == *earlier && left.why == SAID_AGAIN;
+        if earlier != later && !self.left.iter().any(is_told) {
+            self.leave(earlier, SAID_AGAIN);
+        }
+    }
+
+    /// Adds a text to a setting that takes several.
+    pub fn append(&mut self, name: &'static str, text: ImportedText, place: &Place) {
+        let list = self.lists.entry(name).or_default();
+        list.push(Placed::new(text, place));
     }
 
     /// Sets a setting to a text.
@@ -136,8 +163,9 @@ impl ImportedSite {
 
     /// Sets the number of workers.
     pub fn set_workers(&mut self, text: &ImportedText, place: &Place) {
-        for name in ["runner.workers.min", "runner.workers.max"] {
-            self.set_number(name, text, place);
+        self.set_number("runner.workers.min", text, place);
+        if let Some(count) = text.number() {
+            self.set("runner.workers.max", count, place);
         }
     }
 
@@ -197,16 +225,27 @@ impl ImportedSite {
         self.main_program = other.main_program.or(self.main_program.take());
         self.environment.extend(other.environment);
         self.path.extend(other.path);
+        for (name, texts) in other.lists {
+            self.lists.entry(name).or_default().extend(texts);
+        }
         self.routes.extend(other.routes);
         self.programs.extend(other.programs);
         self.before_start.extend(other.before_start);
         self.left.extend(other.left);
     }
 
+    /// Whether an application answers, at all paths or at some.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        let is_python = |word: &String| word == "WSGI" || word == "ASGI";
+        let mut mounts = self.routes.iter().map(|route| &route.value.1);
+        self.application.is_some() || mounts.any(|words| words.first().is_some_and(is_python))
+    }
+
     /// Whether what is written runs.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        let has_any = self.application.is_some() || self.main_program.is_some();
+        let has_any = self.is_served() || self.main_program.is_some();
         has_any && !self.left.iter().any(|left| left.is_essential)
     }
 }

@@ -346,8 +346,10 @@ fn environment(value: &str, place: &Place, site: &mut ImportedSite) {
 fn why_left(section: &str) -> Option<&'static str> {
     let kind = section.split(':').next().unwrap_or_default();
     match kind {
-        "program" | "group" | "supervisorctl" | "unix_http_server" | "inet_http_server"
-        | "rpcinterface" | "ctlplugin" => None,
+        // A master has a control socket, which `runner status` asks.
+        "program" | "group" | "supervisorctl" | "unix_http_server" | "rpcinterface"
+        | "ctlplugin" => None,
+        "inet_http_server" => Some("the pages of a master are at `runner.status.http`"),
         "include" => Some("what other files say is not read: `runner import` each of them"),
         "eventlistener" => Some("it listens to events of supervisord, which there are none of"),
         "fcgi-program" => Some("a program that serves FastCGI is `upstream fastcgi exec: PROGRAM`"),

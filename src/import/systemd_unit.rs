@@ -23,7 +23,7 @@ const OF_UNITS: &[&str] = &["Unit", "Install"];
 
 /// What is always so here, or is the same whatever is started: a master starts again what ends, says that it is ready, and
 /// ends by SIGTERM.
-const ALWAYS: &[&str] = &[
+pub const ALWAYS: &[&str] = &[
     "GuessMainPID",
     "KillMode",
     "NotifyAccess",
@@ -175,11 +175,7 @@ fn setting(key: &str, value: &str, place: &Place, site: &mut ImportedSite) -> bo
                     place,
                     format!("if the file is there, write `runner.environment_file = '{path}'`"),
                 ),
-                None if site.settings.contains_key("runner.environment_file") => site.leave(
-                    place,
-                    "several files are a list: `runner.environment_file = [FILE, FILE]`",
-                ),
-                None => site.set_text("runner.environment_file", &text, place),
+                None => site.append("runner.environment_file", text, place),
             }
             return true;
         }

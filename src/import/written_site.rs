@@ -116,6 +116,12 @@ fn command(text: &mut String, site: &ImportedSite, gateway: &SiteGateway) {
         }
     }
     let Some(application) = &site.application else {
+        if site.is_served() {
+            routes(text, site, None);
+            words.push(quoted_text(ROUTES));
+            let _ = writeln!(text, "app = commands.Alias(command=[{}])", words.join(", "));
+            return;
+        }
         text.push_str(
             "# Write the name of the application here, such as 'import:package.module:object'.\n",
         );
@@ -139,20 +145,27 @@ fn command(text: &mut String, site: &ImportedSite, gateway: &SiteGateway) {
     if site.routes.is_empty() {
         words.extend(object);
     } else {
-        let _ = writeln!(text, "{ROUTES} = commands.Routes({{");
-        let _ = writeln!(text, "    '/': [{}],", object.join(", "));
-        for route in &site.routes {
-            let (mount, words) = &route.value;
-            for place in &route.places {
-                let _ = writeln!(text, "    # {}", shown(place));
-            }
-            let words: Vec<String> = words.iter().map(|word| quoted_text(word)).collect();
-            let _ = writeln!(text, "    {}: [{}],", quoted_text(mount), words.join(", "));
-        }
-        text.push_str("  })\n");
+        routes(text, site, Some(&object));
         words.push(quoted_text(ROUTES));
     }
     let _ = writeln!(text, "app = commands.Alias(command=[{}])", words.join(", "));
+}
+
+/// The routes, of which the first leads to the application that answers all other paths, if there is one.
+fn routes(text: &mut String, site: &ImportedSite, object: Option<&[String]>) {
+    let _ = writeln!(text, "{ROUTES} = commands.Routes({{");
+    if let Some(object) = object {
+        let _ = writeln!(text, "    '/': [{}],", object.join(", "));
+    }
+    for route in &site.routes {
+        let (mount, words) = &route.value;
+        for place in &route.places {
+            let _ = writeln!(text, "    # {}", shown(place));
+        }
+        let words: Vec<String> = words.iter().map(|word| quoted_text(word)).collect();
+        let _ = writeln!(text, "    {}: [{}],", quoted_text(mount), words.join(", "));
+    }
+    text.push_str("  })\n");
 }
 
 fn urls(text: &mut String, addresses: &[Placed<ImportedText>]) {
@@ -176,6 +189,18 @@ fn urls(text: &mut String, addresses: &[Placed<ImportedText>]) {
 fn lists(site: &mut ImportedSite) {
     let path = std::mem::take(&mut site.path);
     set_list(site, "runner.path", path, ImportedText::expression);
+    for (name, texts) in std::mem::take(&mut site.lists) {
+        match &*texts {
+            [one] => {
+                let setting = Placed {
+                    value: one.value.expression(),
+                    places: one.places.clone(),
+                };
+                site.settings.insert(name.to_owned(), setting);
+            }
+            _ => set_list(site, name, texts, ImportedText::expression),
+        }
+    }
     let programs = std::mem::take(&mut site.programs);
     set_list(site, "runner.supervise.programs", programs, |it| {
         quoted_text(it)

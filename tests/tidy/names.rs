@@ -109,8 +109,8 @@ pub fn one_type_is_in_one_file(project: &Project) -> Vec<String> {
 /// In `src` are sources only, no files that editors and merges leave.
 pub fn source_folders_have_sources(project: &Project) -> Vec<String> {
     let is_other = |name: &&String| {
-        // What browsers get is written in their languages.
-        let languages = [".rs", ".py", ".html", ".css", ".js"];
+        // What browsers get is written in their languages; a list of names is text.
+        let languages = [".rs", ".py", ".html", ".css", ".js", ".txt"];
         let is_source = languages.iter().any(|ending| name.ends_with(ending));
         name.starts_with("src/") && !is_source
     };

@@ -177,6 +177,19 @@ def assignments(tree):
     return plain
 
 
+def unknown(tree, names):
+    """Names that are assigned, that nothing in the file reads, and that are no settings: gunicorn ignores them."""
+    read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    found = {}
+    for node in tree.body:
+        for target in node.targets if isinstance(node, ast.Assign) else []:
+            name = getattr(target, "id", "_")
+            # What is no setting by its looks is for somebody who imports the file.
+            if name.islower() and not name.startswith("_") and name not in read and name not in names:
+                found[name] = node.lineno
+    return found.items()
+
+
 def expression(name, plain):
     values = plain.get(name, [])
     if len(values) != 1:
@@ -245,6 +258,8 @@ def main(file, names):
                 found["expression"] = expression(name, plain)
                 found["is_text"] = isinstance(namespace[name], str)
             settings.append(found)
+    for name, line in unknown(tree, names):
+        settings.append({"name": name, "line": line, "kind": "unknown", "value": None})
     json.dump({"settings": settings}, out)
     out.flush()
 

@@ -21,7 +21,7 @@ use crate::import::imported_text::ImportedText;
 use crate::import::procfile::shell_quoted;
 use crate::import::section_lines::{broken, whole};
 use crate::import::servers::command_words::CommandWords;
-use crate::import::servers::gunicorn_settings::SETTINGS;
+use crate::import::servers::gunicorn_names::SETTINGS;
 use crate::import::servers::said::{Facts, Said, SaidValue};
 use crate::import::servers::server_program;
 use crate::import::written_site::{shown, written};
@@ -192,7 +192,7 @@ impl Import {
             return Ok(ExitCode::from(WRONG_USAGE));
         }
         // A file that only keeps programs running has no address to ask.
-        if let Some(trial) = trial.filter(|_| site.application.is_some()) {
+        if let Some(trial) = trial.filter(|_| site.is_served()) {
             let folder = match &self.output {
                 Some(path) => path.parent().map(Path::to_owned).unwrap_or_default(),
                 None => folder,

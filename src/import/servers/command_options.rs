@@ -3,7 +3,7 @@
 use crate::import::imported_site::{
     ImportedApplication, ImportedSite, ListenAddress, ListenProtocol, Placed,
 };
-use crate::import::imported_text::ImportedText;
+use crate::import::imported_text::{ImportedText, quoted_text};
 use crate::import::listen_url::host_and_port;
 use crate::syntax::Place;
 
@@ -24,8 +24,8 @@ impl CommandOption<'_> {
 
 /// What a program's command lines look like.
 pub(super) struct Form {
-    /// The long names of the options that take no value.
-    pub(super) flags: &'static [&'static str],
+    /// Whether an option takes no value, by its long name. What begins with `no-` takes none.
+    pub(super) is_flag: fn(&str) -> bool,
     /// Letters and what they are short for.
     pub(super) letters: &'static [(char, &'static str)],
 }
@@ -58,7 +58,7 @@ pub(super) fn options<'a>(words: &'a [ImportedText], form: &Form) -> Vec<Command
             });
             continue;
         };
-        let is_flag = form.flags.contains(&name.as_str()) || name.starts_with("no-");
+        let is_flag = (form.is_flag)(&name) || name.starts_with("no-");
         let value = match joined.is_none() && !is_flag {
             true => rest.next(),
             false => None,
@@ -94,6 +94,8 @@ pub(super) fn application(
 
 /// Options of what is always so here, or has no meaning here.
 pub const ALWAYS: &[&str] = &[
+    // HTTP/2 is spoken to clients that ask for it.
+    "http2",
     // Both are always there, and no field tells which server it is.
     "date-header",
     "no-server-header",
@@ -113,7 +115,12 @@ pub const ALWAYS: &[&str] = &[
     // Workers are replaced, and WSGI applications have threads.
     "respawn-failed-workers",
     "respawn-interval",
+    "timeout-worker-healthcheck",
     "with-threads",
+    // Workers are replaced after ±10 % of `runner.workers.max_requests`.
+    "limit-max-requests-jitter",
+    "max-requests-jitter",
+    "verbose",
 ];
 
 /// Options that have no equivalent, and why.
@@ -123,13 +130,14 @@ const WHY_LEFT: &[(&[&str], &str)] = &[
             "log-level",
             "log-config",
             "log-file",
+            "error-log",
             "error-logfile",
             "no-log",
         ],
         "the log goes to standard error; `runner.log.*` says what is in it",
     ),
     (
-        &["access-log-fmt", "access-logformat"],
+        &["access-log-fmt", "access-logformat", "log-fmt"],
         "the access log has one of the forms that `runner.log.access` names: 'common', 'combined', 'json'",
     ),
     (
@@ -166,6 +174,51 @@ const WHY_LEFT: &[(&[&str], &str)] = &[
         "it is of the inside of that server",
     ),
     (
+        &[
+            "metrics",
+            "metrics-address",
+            "metrics-port",
+            "metrics-scrape-interval",
+            "statsd-host",
+            "statsd-prefix",
+        ],
+        "metrics are at `runner.status.http`, for Prometheus",
+    ),
+    (
+        &[
+            "ssl-version",
+            "ssl-ciphers",
+            "ciphers",
+            "ssl-protocol-min",
+            "ssl-cert-reqs",
+            "cert-reqs",
+            "verify-mode",
+            "ssl-client-verify",
+        ],
+        "TLS is 1.2 and 1.3 with safe ciphers; `runner.tls.client_auth` asks for certificates",
+    ),
+    (
+        &["ssl-keyfile-password", "keyfile-password"],
+        "the key has no password here: its file is one that only the user of the server can read",
+    ),
+    (
+        &["header", "server-name"],
+        "the fields of responses are those of the application, and hosts are keys of `commands.Routes`",
+    ),
+    (
+        &["fd"],
+        "sockets that are handed over, as by a socket unit of systemd, are used without being named",
+    ),
+    (
+        &["daemon"],
+        "a server stays in the foreground: let the service manager start it (`supervise`)",
+    ),
+    (&["quic-bind"], "HTTP/3 is not spoken: clients use HTTP/2"),
+    (
+        &["config"],
+        "what the file says is not read: write it as options, behind `runner import --`",
+    ),
+    (
         &["debug", "debugger"],
         "a server does not debug: `runner launch` shows exceptions",
     ),
@@ -180,16 +233,24 @@ pub(super) fn common(option: &CommandOption<'_>, site: &mut ImportedSite, place:
             site.set_text("runner.tls.cert", &text, place);
         }
         "ssl-keyfile" | "keyfile" => site.set_text("runner.tls.key", &text, place),
-        "ssl-ca-certs" | "ca-certs" => site.set_text("runner.tls.client_ca", &text, place),
+        "ssl-ca-certs" | "ca-certs" | "ssl-ca" => {
+            site.set_text("runner.tls.client_ca", &text, place);
+        }
+        "ssl-crl" => site.set_text("runner.tls.client_crl", &text, place),
+        "uds-permissions" | "unix-socket-perms" => {
+            site.set_text("runner.socket.mode", &text, place);
+        }
+        "http2-max-concurrent-streams" => site.set_number("runner.http.max_streams", &text, place),
         "limit-max-requests" | "max-requests" => {
             site.set_number("runner.workers.max_requests", &text, place);
         }
         "timeout-keep-alive" | "keep-alive" => {
             site.set_number("runner.http.keep_alive", &text, place);
         }
-        "timeout-graceful-shutdown" | "graceful-timeout" | "workers-kill-timeout" => {
+        "timeout-graceful-shutdown" | "graceful-timeout" => {
             site.set_number("runner.stop_timeout", &text, place);
         }
+        "workers-kill-timeout" => duration("runner.stop_timeout", &text, site, place),
         "limit-concurrency" => site.set_number("runner.asgi.concurrency", &text, place),
         "no-access-log" => site.set("runner.log.access", "False", place),
         "ws-max-size" | "websocket-max-message-size" => {
@@ -209,36 +270,62 @@ pub(super) fn common(option: &CommandOption<'_>, site: &mut ImportedSite, place:
             }
             _ => site.set("runner.http.trusted_proxies", format!("[{}]", text.expression()), place),
         },
-        "reload" | "reload-dir" | "reload-paths" => {
+        // Those of its details, too.
+        name if name == "reload" || name.starts_with("reload-") => {
             site.leave(place, "`launch` reloads when files change; a server does at `runner reload`");
         }
         "root-path" | "url-path-prefix" | "url-prefix" | "url-scheme" => site.leave(
             place,
             format!("`--{}`: paths are keys of `commands.Routes`, and proxies say them (`runner.http.forwarded`)", option.name),
         ),
-        "env-file" | "env-files" => site.set_text("runner.environment_file", &text, place),
+        "env-file" | "env-files" => site.append("runner.environment_file", text, place),
         "access-log" => site.set("runner.log.access", "True", place),
         "access-logfile" => match text.literal() {
             Some("-") => site.set("runner.log.access", "True", place),
             Some(_) | None => site.set_text("runner.log.access_file", &text, place),
         },
         "lifespan" => site.set_text("runner.asgi.lifespan", &text, place),
-        "ws-ping-interval" => site.set_number("runner.websocket.ping_interval", &text, place),
-        "ws-ping-timeout" => site.set_number("runner.websocket.ping_timeout", &text, place),
+        "ws-ping-interval" | "websocket-ping-interval" | "ping-interval" => {
+            duration("runner.websocket.ping_interval", &text, site, place);
+        }
+        "ws-ping-timeout" | "ping-timeout" => {
+            duration("runner.websocket.ping_timeout", &text, site, place);
+        }
         "umask" => site.set_text("runner.umask", &text, place),
         name if ALWAYS.contains(&name) => {}
         // What the server chooses itself is chosen here, too.
+        "http" if text.literal() == Some("1") => site.set("runner.http.http2", "False", place),
         "http" | "ws" | "worker-class" if matches!(text.literal(), Some("auto" | "")) => {}
         "loop" if matches!(text.literal(), Some("auto" | "asyncio" | "uvloop")) => {
             site.set_text("runner.asgi.loop", &text, place);
         }
         "log-level" | "log-file" | "error-logfile" if matches!(text.literal(), Some("info" | "-")) => {}
+        name if name.starts_with("http1-") || name.starts_with("http2-") => {
+            site.leave(place, format!("`--{name}`: it is of the inside of that server"));
+        }
         name => match WHY_LEFT.iter().find(|(names, _)| names.contains(&name)) {
             Some((_, why)) => site.leave(place, format!("`--{name}`: {why}")),
             None => return false,
         },
     }
     true
+}
+
+/// Sets a setting to a time: seconds, with a fraction or without one, or a number with a unit, such as `30m`.
+pub(super) fn duration(name: &str, text: &ImportedText, site: &mut ImportedSite, place: &Place) {
+    let Some(literal) = text.literal() else {
+        return site.set_number(name, text, place);
+    };
+    let is_seconds = literal
+        .parse::<f64>()
+        .is_ok_and(|it| it.is_finite() && it >= 0.0);
+    let digits = literal.trim_end_matches(['s', 'm', 'h', 'd']);
+    let has_unit = literal.len() - digits.len() == 1 && digits.parse::<u64>().is_ok();
+    match (is_seconds, has_unit) {
+        (true, _) => site.set(name, literal, place),
+        (false, true) => site.set(name, quoted_text(literal), place),
+        (false, false) => site.miss(place, format!("`{text}` is no number")),
+    }
 }
 
 pub(super) fn finish(

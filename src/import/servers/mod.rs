@@ -2,6 +2,7 @@
 
 pub mod command_options;
 pub mod command_words;
+pub mod gunicorn_names;
 pub mod gunicorn_settings;
 pub mod other_servers;
 pub mod said;

@@ -1,27 +1,31 @@
 //! The command lines of servers that are not gunicorn or uWSGI.
 
 use crate::import::imported_site::{ImportedSite, ListenProtocol, Placed};
-use crate::import::imported_text::ImportedText;
+use crate::import::imported_text::{ImportedText, quoted_text};
 use crate::import::listen_url::{host_and_port, listen_url};
 use crate::import::servers::command_options::{
-    Form, application, common, finish, not_taken, options,
+    Form, application, common, duration, finish, not_taken, options,
 };
 use crate::import::servers::command_words::CommandWords;
 use crate::syntax::Place;
 
 pub(super) fn uvicorn(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
     const FORM: Form = Form {
-        flags: &[
-            "reload",
-            "factory",
-            "access-log",
-            "use-colors",
-            "proxy-headers",
-            "server-header",
-            "date-header",
-            "version",
-            "help",
-        ],
+        is_flag: |name| {
+            matches!(
+                name,
+                "access-log"
+                    | "date-header"
+                    | "factory"
+                    | "http2"
+                    | "proxy-headers"
+                    | "reload"
+                    | "reset-contextvars"
+                    | "server-header"
+                    | "use-colors"
+                    | "version"
+            )
+        },
         letters: &[],
     };
     let (mut name, mut host, mut port) = (None, None, None);
@@ -36,7 +40,14 @@ pub(super) fn uvicorn(words: &[ImportedText], place: &Place, site: &mut Imported
                 site.listen(ListenProtocol::Http, url, place);
             }
             "factory" => is_factory = true,
-            "interface" => is_asgi = option.text().literal() != Some("wsgi"),
+            "interface" => match option.text().literal() {
+                Some("wsgi") => is_asgi = false,
+                Some("auto" | "asgi3") => {}
+                _ => site.leave(
+                    place,
+                    "`--interface`: an application is one of ASGI 3 or of WSGI",
+                ),
+            },
             _ if common(option, site, place) => {}
             _ => not_taken(option, place, site),
         }
@@ -48,10 +59,10 @@ pub(super) fn uvicorn(words: &[ImportedText], place: &Place, site: &mut Imported
 /// `fastapi run main.py`.
 pub(super) fn fastapi(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
     const FORM: Form = Form {
-        flags: &["reload", "proxy-headers", "help"],
-        letters: &[],
+        is_flag: |name| matches!(name, "proxy-headers" | "reload" | "verbose"),
+        letters: &[('e', "entrypoint"), ('v', "verbose")],
     };
-    let (mut file, mut host, mut port) = (None, None, None);
+    let (mut file, mut host, mut port, mut entrypoint) = (None, None, None, None);
     let mut object = "app".to_owned();
     for option in &options(words, &FORM) {
         let text = option.text();
@@ -61,33 +72,42 @@ pub(super) fn fastapi(words: &[ImportedText], place: &Place, site: &mut Imported
             "host" => host = Some(text),
             "port" => port = Some(text),
             "app" => object = text.literal().unwrap_or_default().to_owned(),
+            "entrypoint" => entrypoint = Some(text),
             _ if common(option, site, place) => {}
             _ => not_taken(option, place, site),
         }
     }
-    application(file, true, &object, false, place, site);
+    let name = entrypoint.as_ref().or(file);
+    application(name, true, &object, false, place, site);
     let host = host.unwrap_or_else(|| ImportedText::known("0.0.0.0"));
     finish(Some(host), port, "8000", place, site);
 }
 
 pub(super) fn granian(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
     const FORM: Form = Form {
-        flags: &[
-            "reload",
-            "factory",
-            "access-log",
-            "log",
-            "ws",
-            "respawn-failed-workers",
-            "help",
-            "version",
-            "static-path-precompressed",
-        ],
+        is_flag: |name| {
+            matches!(
+                name,
+                "access-log"
+                    | "factory"
+                    | "http1-keep-alive"
+                    | "http1-pipeline-flush"
+                    | "http2-adaptive-window"
+                    | "log"
+                    | "metrics"
+                    | "reload"
+                    | "reload-ignore-worker-failure"
+                    | "respawn-failed-workers"
+                    | "ssl-client-verify"
+                    | "version"
+                    | "ws"
+            )
+        },
         letters: &[],
     };
     let (mut name, mut host, mut port) = (None, None, None);
     let (mut interface, mut is_factory) = ("rsgi".to_owned(), false);
-    let (mut mount, mut folder) = (None, None);
+    let (mut mounts, mut folders) = (Vec::new(), Vec::new());
     for option in &options(words, &FORM) {
         let text = option.text();
         match option.name.as_str() {
@@ -98,7 +118,7 @@ pub(super) fn granian(words: &[ImportedText], place: &Place, site: &mut Imported
             "factory" => is_factory = true,
             "interface" => interface = text.literal().unwrap_or_default().to_owned(),
             "blocking-threads" => site.set_number("runner.workers.threads", &text, place),
-            "workers-lifetime" => site.set_number("runner.workers.max_lifetime", &text, place),
+            "workers-lifetime" => duration("runner.workers.max_lifetime", &text, site, place),
             "workers-max-rss" => match text.number() {
                 Some(number) => {
                     let bytes = format!("{number} * 1024 * 1024");
@@ -106,21 +126,47 @@ pub(super) fn granian(words: &[ImportedText], place: &Place, site: &mut Imported
                 }
                 None => not_taken(option, place, site),
             },
-            "static-path-route" => mount = Some(text),
-            "static-path-mount" => folder = Some(text),
+            "http1-header-read-timeout" => match text.number() {
+                Some(number) => {
+                    let time = quoted_text(&format!("{number}ms"));
+                    site.set("runner.http.head_timeout", time, place);
+                }
+                None => not_taken(option, place, site),
+            },
+            "static-path-route" => mounts.push(text),
+            "static-path-mount" => folders.push(text),
             "static-path-expires" | "static-path-dir-to-file" => not_taken(option, place, site),
             _ if common(option, site, place) => {}
             _ => not_taken(option, place, site),
         }
     }
-    if let Some(folder) = folder.as_ref().and_then(ImportedText::literal) {
-        let mount = mount.as_ref().and_then(ImportedText::literal);
+    if mounts.len() > folders.len() {
+        site.leave(
+            place,
+            "`--static-path-route` belongs to `--static-path-mount`",
+        );
+    }
+    for (number, folder) in folders.iter().enumerate() {
+        let mount = mounts.get(number).and_then(ImportedText::literal);
         let mount = format!("{}/", mount.unwrap_or("/static").trim_end_matches('/'));
-        let words = vec!["files".to_owned(), folder.to_owned()];
-        site.routes.push(Placed::new((mount, words), place));
+        match folder.literal() {
+            Some(folder) => {
+                let words = vec!["files".to_owned(), folder.to_owned()];
+                site.routes.push(Placed::new((mount, words), place));
+            }
+            None => site.leave(
+                place,
+                "write the folder of `--static-path-mount` into a route",
+            ),
+        }
     }
     let (is_asgi, object) = match interface.as_str() {
         "wsgi" => (false, "app"),
+        "asginl" => {
+            site.set("runner.asgi.lifespan", "'off'", place);
+            (true, "app")
+        }
+        "asgi" => (true, "app"),
         "rsgi" => {
             site.miss(
                 place,
@@ -128,10 +174,19 @@ pub(super) fn granian(words: &[ImportedText], place: &Place, site: &mut Imported
             );
             (true, "app")
         }
-        _ => (true, "app"),
+        _ => {
+            site.leave(
+                place,
+                "`--interface`: an application is one of ASGI or of WSGI",
+            );
+            (true, "app")
+        }
     };
-    if is_asgi {
-        site.settings.remove("runner.workers.threads");
+    if is_asgi && site.settings.remove("runner.workers.threads").is_some() {
+        site.leave(
+            place,
+            "`--blocking-threads`: a worker has one thread that calls an ASGI application",
+        );
     }
     application(name, is_asgi, object, is_factory, place, site);
     finish(host, port, "8000", place, site);
@@ -139,7 +194,7 @@ pub(super) fn granian(words: &[ImportedText], place: &Place, site: &mut Imported
 
 pub(super) fn hypercorn(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
     const FORM: Form = Form {
-        flags: &["reload", "debug", "help"],
+        is_flag: |name| matches!(name, "daemon" | "debug" | "help" | "reload"),
         letters: &[
             ('b', "bind"),
             ('w', "workers"),
@@ -149,9 +204,11 @@ pub(super) fn hypercorn(words: &[ImportedText], place: &Place, site: &mut Import
             ('u', "user"),
             ('p', "pid"),
             ('m', "umask"),
+            ('D', "daemon"),
+            ('h', "help"),
         ],
     };
-    let mut name = None;
+    let (mut name, mut plain) = (None, Vec::new());
     for option in &options(words, &FORM) {
         match option.name.as_str() {
             "" => name = name.or(option.value),
@@ -159,17 +216,45 @@ pub(super) fn hypercorn(words: &[ImportedText], place: &Place, site: &mut Import
                 let url = listen_url(&option.text());
                 site.listen(ListenProtocol::Http, url, place);
             }
+            "insecure-bind" => plain.push(listen_url(&option.text())),
+            // They are those of Unix sockets.
+            "group" => site.set_identity("runner.socket.group", &option.text(), place),
+            "user" | "umask" => site.leave(
+                place,
+                format!(
+                    "`--{}`: a Unix socket is its server's, with `runner.socket.mode`",
+                    option.name
+                ),
+            ),
+            "read-timeout" => site.set_number("runner.http.body_timeout", &option.text(), place),
+            // Of Hypercorn it is the file.
+            "access-log" => access_log(&option.text(), site, place),
             _ if common(option, site, place) => {}
             _ => not_taken(option, place, site),
         }
     }
     application(name, true, "app", false, place, site);
     finish(None, None, "8000", place, site);
+    for url in plain {
+        let url = match url.without_beginning("tcp://") {
+            Some(rest) => rest.after("http://"),
+            None => url,
+        };
+        site.listen(ListenProtocol::Http, url, place);
+    }
+}
+
+/// A file of an access log, or `-`.
+fn access_log(file: &ImportedText, site: &mut ImportedSite, place: &Place) {
+    match file.literal() {
+        Some("-") => site.set("runner.log.access", "True", place),
+        Some(_) | None => site.set_text("runner.log.access_file", file, place),
+    }
 }
 
 pub(super) fn daphne(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
     const FORM: Form = Form {
-        flags: &["proxy-headers", "no-server-name", "help"],
+        is_flag: |name| matches!(name, "help" | "proxy-headers"),
         letters: &[
             ('b', "bind"),
             ('p', "port"),
@@ -177,6 +262,8 @@ pub(super) fn daphne(words: &[ImportedText], place: &Place, site: &mut ImportedS
             ('e', "endpoint"),
             ('v', "verbosity"),
             ('t', "http-timeout"),
+            ('s', "server-name"),
+            ('h', "help"),
         ],
     };
     let (mut name, mut host, mut port) = (None, None, None);
@@ -187,16 +274,12 @@ pub(super) fn daphne(words: &[ImportedText], place: &Place, site: &mut ImportedS
             "bind" => host = Some(text),
             "port" => port = Some(text),
             "unix-socket" => site.listen(ListenProtocol::Http, text.after("unix:"), place),
-            "http-timeout" | "application-close-timeout" => {
-                site.set_number("runner.request.timeout", &text, place);
+            "http-timeout" => site.set_number("runner.request.timeout", &text, place),
+            "application-close-timeout" => {
+                site.set_number("runner.asgi.disconnect_grace", &text, place);
             }
-            "ping-interval" => site.set_number("runner.websocket.ping_interval", &text, place),
-            "ping-timeout" => site.set_number("runner.websocket.ping_timeout", &text, place),
             // Of Daphne it is the file.
-            "access-log" => match text.literal() {
-                Some("-") => site.set("runner.log.access", "True", place),
-                Some(_) | None => site.set_text("runner.log.access_file", &text, place),
-            },
+            "access-log" => access_log(&text, site, place),
             "endpoint" => endpoint(&text, place, site),
             _ if common(option, site, place) => {}
             _ => not_taken(option, place, site),
@@ -257,7 +340,20 @@ fn endpoint(text: &ImportedText, place: &Place, site: &mut ImportedSite) {
 
 pub(super) fn waitress(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
     const FORM: Form = Form {
-        flags: &["call", "help", "expose-tracebacks", "ipv4", "ipv6"],
+        is_flag: |name| {
+            matches!(
+                name,
+                "asyncore-use-poll"
+                    | "call"
+                    | "clear-untrusted-proxy-headers"
+                    | "expose-tracebacks"
+                    | "help"
+                    | "ipv4"
+                    | "ipv6"
+                    | "log-socket-errors"
+                    | "log-untrusted-proxy-headers"
+            )
+        },
         letters: &[],
     };
     let (mut name, mut host, mut port, mut is_factory) = (None, None, None, false);
@@ -271,12 +367,16 @@ pub(super) fn waitress(words: &[ImportedText], place: &Place, site: &mut Importe
             "port" => port = Some(text),
             "listen" => site.listen(ListenProtocol::Http, listen_url(&text), place),
             "unix-socket" => site.listen(ListenProtocol::Http, text.after("unix:"), place),
-            "unix-socket-perms" => site.set_text("runner.socket.mode", &text, place),
+            "connection-limit" => site.set_number("runner.http.max_connections", &text, place),
+            "channel-timeout" => site.set_number("runner.http.keep_alive", &text, place),
             "threads" => site.set_number("runner.workers.threads", &text, place),
             "max-request-body-size" => site.set_number("runner.request.max_body", &text, place),
             _ if common(option, site, place) => {}
             _ => not_taken(option, place, site),
         }
+    }
+    if !site.settings.contains_key("runner.workers.threads") {
+        site.set("runner.workers.threads", "4", place);
     }
     application(name, false, "app", is_factory, place, site);
     let host = host.unwrap_or_else(|| ImportedText::known("0.0.0.0"));
@@ -291,7 +391,12 @@ pub(super) fn flask(
     site: &mut ImportedSite,
 ) {
     const FORM: Form = Form {
-        flags: &["debug", "reload", "with-threads", "help"],
+        is_flag: |name| {
+            matches!(
+                name,
+                "debug" | "debugger" | "reload" | "with-threads" | "without-threads"
+            )
+        },
         letters: &[
             ('A', "app"),
             ('h', "host"),
@@ -304,7 +409,7 @@ pub(super) fn flask(
         .iter()
         .find(|(name, _)| name == "FLASK_APP");
     let mut name = set.map(|(_, value)| value.clone());
-    let (mut host, mut port) = (None, None);
+    let (mut host, mut port, mut has_threads) = (None, None, true);
     for option in &options(words, &FORM) {
         let text = option.text();
         match option.name.as_str() {
@@ -312,6 +417,14 @@ pub(super) fn flask(
             "app" => name = Some(text),
             "host" => host = Some(text),
             "port" => port = Some(text),
+            "without-threads" => has_threads = false,
+            "extra-files" | "exclude-patterns" => site.leave(
+                place,
+                format!(
+                    "`--{}`: `launch` watches the files of the application",
+                    option.name
+                ),
+            ),
             "cert" => site.set_text("runner.tls.cert", &text, place),
             "key" => site.set_text("runner.tls.key", &text, place),
             _ if common(option, site, place) => {}
@@ -326,6 +439,8 @@ pub(super) fn flask(
     }
     let name = name.unwrap_or_else(|| ImportedText::known("app"));
     application(Some(&name), false, "app", false, place, site);
-    site.set("runner.workers.threads", "4", place);
+    if has_threads {
+        site.set("runner.workers.threads", "4", place);
+    }
     finish(host, port, "5000", place, site);
 }

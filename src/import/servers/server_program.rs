@@ -5,13 +5,14 @@ use crate::import::imported_text::ImportedText;
 use crate::import::section_lines::broken;
 use crate::import::servers::command_options::{CommandOption, Form, options};
 use crate::import::servers::command_words::CommandWords;
+use crate::import::servers::gunicorn_names::setting_of;
 use crate::import::servers::gunicorn_settings;
 use crate::import::servers::other_servers::{
     daphne, fastapi, flask, granian, hypercorn, uvicorn, waitress,
 };
 use crate::import::servers::said::{Facts, Said, SaidValue};
 use crate::import::uwsgi_ini::option_settings;
-use crate::import::uwsgi_ini::why_left::UwsgiOption;
+use crate::import::uwsgi_ini::why_left::{UwsgiOption, known_options};
 use crate::syntax::{Diagnostic, Place};
 
 /// The programs that serve applications, which a command line can be taken over from.
@@ -80,26 +81,7 @@ fn gunicorn(
     site: &mut ImportedSite,
 ) -> Result<(), Diagnostic> {
     const FORM: Form = Form {
-        flags: &[
-            "daemon",
-            "preload",
-            "reload",
-            "spew",
-            "check-config",
-            "print-config",
-            "capture-output",
-            "log-syslog",
-            "no-sendfile",
-            "reuse-port",
-            "enable-stdio-inheritance",
-            "initgroups",
-            "proxy-protocol",
-            "disable-redirect-access-to-syslog",
-            "do-handshake-on-connect",
-            "suppress-ragged-eofs",
-            "strip-header-spaces",
-            "preload-app",
-        ],
+        is_flag: is_flag_of_gunicorn,
         letters: &[
             ('b', "bind"),
             ('w', "workers"),
@@ -113,14 +95,16 @@ fn gunicorn(
             ('m', "umask"),
             ('p', "pid"),
             ('D', "daemon"),
-            ('R', "capture-output"),
+            ('R', "enable-stdio-inheritance"),
         ],
     };
     let options = options(words, &FORM);
     let mut said = Vec::new();
     let config = options.iter().rev().find(|option| option.name == "config");
-    if let Some(path) = config.map(CommandOption::text) {
-        match path.literal() {
+    match config.map(CommandOption::text) {
+        // It reads this file if it is there.
+        None => said = (facts.gunicorn)("gunicorn.conf.py")?.unwrap_or_default(),
+        Some(path) => match path.literal() {
             Some(path) => {
                 let path = path.strip_prefix("file:").unwrap_or(path);
                 match (facts.gunicorn)(path)? {
@@ -132,13 +116,21 @@ fn gunicorn(
                 }
             }
             None => site.miss(place, "the path of the configuration file is not known"),
-        }
+        },
     }
     let mut application = None;
     let mut binds = Vec::new();
     for option in &options {
         let text = option.text();
         match option.name.as_str() {
+            // Which version of the PROXY protocol; both are known here.
+            "" if matches!(text.literal(), Some("off" | "auto" | "v1" | "v2"))
+                && said.last().is_some_and(|it| it.name == "proxy_protocol") =>
+            {
+                if let Some(before) = said.last_mut() {
+                    before.value = SaidValue::Text(text);
+                }
+            }
             "" if application.is_some() => {
                 let surplus = format!("`{text}` follows the name of the application");
                 let hint = "a name has no blanks: `module:object`";
@@ -146,14 +138,18 @@ fn gunicorn(
             }
             "" => application = option.value,
             "bind" => binds.push(text),
-            name => said.push(Said {
-                value: match FORM.flags.contains(&name) {
-                    true => SaidValue::Flag(!name.starts_with("no-")),
-                    false => SaidValue::Text(text),
-                },
-                name: name.replace('-', "_"),
-                place: place.clone(),
-            }),
+            name => {
+                let is_off = name == "no-sendfile";
+                let is_flag = option.joined.is_none() && option.value.is_none();
+                said.push(Said {
+                    value: match is_flag {
+                        true => SaidValue::Flag(!is_off),
+                        false => SaidValue::Text(text),
+                    },
+                    name: setting_of(&name.replace('-', "_")).to_owned(),
+                    place: place.clone(),
+                });
+            }
         }
     }
     if !binds.is_empty() {
@@ -168,37 +164,41 @@ fn gunicorn(
     Ok(())
 }
 
+/// Whether an option of gunicorn takes no value.
+fn is_flag_of_gunicorn(name: &str) -> bool {
+    matches!(
+        name,
+        "capture-output"
+            | "casefold-http-method"
+            | "check-config"
+            | "daemon"
+            | "disable-redirect-access-to-syslog"
+            | "do-handshake-on-connect"
+            | "enable-backlog-metric"
+            | "enable-stdio-inheritance"
+            | "initgroups"
+            | "log-syslog"
+            | "permit-obsolete-folding"
+            | "permit-unconventional-http-method"
+            | "permit-unconventional-http-version"
+            | "preload"
+            | "print-config"
+            | "proxy-protocol"
+            | "reload"
+            | "reuse-port"
+            | "spew"
+            | "strip-header-spaces"
+            | "suppress-ragged-eofs"
+    )
+}
+
 fn uwsgi(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
     const FORM: Form = Form {
-        flags: &[
-            "master",
-            "enable-threads",
-            "vacuum",
-            "die-on-term",
-            "single-interpreter",
-            "need-app",
-            "thunder-lock",
-            "lazy-apps",
-            "lazy",
-            "strict",
-            "no-orphans",
-            "memory-report",
-            "disable-logging",
-            "auto-procname",
-            "http-auto-chunked",
-            "http-chunked-input",
-            "http-keepalive",
-            "ignore-sigpipe",
-            "ignore-write-errors",
-            "disable-write-exception",
-            "log-x-forwarded-for",
-            "manage-script-name",
-            "catch-exceptions",
-            "py-autoreload",
-            "wsgi-disable-file-wrapper",
-            "log-4xx",
-            "log-5xx",
-        ],
+        is_flag: |name| {
+            let known = known_options().find(|(it, _)| *it == name);
+            // What may have a value has it behind `=`.
+            known.is_some_and(|(_, form)| form != "value")
+        },
         letters: &[
             ('M', "master"),
             ('p', "processes"),
@@ -209,6 +209,15 @@ fn uwsgi(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
             ('L', "disable-logging"),
             ('C', "chmod-socket"),
             ('z', "socket-timeout"),
+            ('b', "buffer-size"),
+            ('d', "daemonize"),
+            ('i', "single-interpreter"),
+            ('l', "listen"),
+            ('m', "memory-report"),
+            ('R', "max-requests"),
+            ('r', "reaper"),
+            ('S', "set"),
+            ('t', "harakiri"),
         ],
     };
     let mut taken = Vec::new();
@@ -222,7 +231,7 @@ fn uwsgi(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
                 );
             }
             _ => taken.push(UwsgiOption {
-                value: (!FORM.flags.contains(&option.name.as_str())).then_some(text),
+                value: (option.value.is_some() || option.joined.is_some()).then_some(text),
                 name: option.name,
                 place: place.clone(),
                 is_used: false,

@@ -1,5 +1,6 @@
 //! NGINX Unit's configuration: listeners, routes and applications.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -16,6 +17,8 @@ mod placed_json;
 mod unit_application;
 mod unit_reader;
 mod unit_routes;
+
+pub use unit_reader::ALWAYS;
 
 /// Reads a configuration. `section` is the application that is meant, where there are several.
 ///
@@ -48,6 +51,7 @@ pub fn read(source: &Arc<Source>, section: Option<&str>) -> Result<ImportedSite,
         wanted: section,
         site: ImportedSite::default(),
         name: None,
+        used_routes: BTreeSet::new(),
     };
     listeners(&mut reader, &root, source);
     if let Some(log) = root.member("access_log") {
@@ -137,10 +141,11 @@ fn listeners<'a>(reader: &mut Reader<'a>, root: &PlacedJson<'a>, source: &Arc<So
             _ => url,
         };
         reader.site.listen(ListenProtocol::Http, url, &place);
-        reader.others(
-            &listener,
-            &["pass", "application", "tls", "forwarded", "client_ip"],
-        );
+        let mut known = vec!["pass", "tls", "forwarded", "client_ip"];
+        if listener.member("pass").is_none() {
+            known.push("application");
+        }
+        reader.others(&listener, &known);
         for name in ["forwarded", "client_ip"] {
             if let Some(forwarded) = listener.member(name) {
                 reader.forwarded(&forwarded);

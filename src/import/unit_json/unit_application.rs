@@ -11,6 +11,9 @@ pub(super) fn php(site: &mut ImportedSite, application: &PlacedJson<'_>, place: 
         .member("targets")
         .and_then(|it| it.object()?.into_iter().next())
         .map(|(_, target)| target);
+    if let Some(target) = &target {
+        others_of(target, &["root", "script"], site);
+    }
     let target = target.as_ref().unwrap_or(application);
     let text = |name: &str| target.member(name).and_then(|it| it.text());
     let mut words = vec!["upstream", "fastcgi", "--root"];
@@ -75,6 +78,9 @@ pub(super) fn python(site: &mut ImportedSite, application: &PlacedJson<'_>, plac
         .member("targets")
         .and_then(|it| it.object()?.into_iter().next())
         .map(|(_, target)| target);
+    if let Some(target) = &target {
+        others_of(target, &["module", "callable", "factory"], site);
+    }
     let of_target = |name: &str| {
         let target = target
             .as_ref()
@@ -82,6 +88,9 @@ pub(super) fn python(site: &mut ImportedSite, application: &PlacedJson<'_>, plac
         target.or_else(|| text(name))
     };
     let module = of_target("module").unwrap_or_default();
+    if module.is_empty() {
+        return site.miss(place, "it has no `module`");
+    }
     let callable = of_target("callable");
     let is_asgi = match text("protocol").as_deref() {
         Some("asgi") => true,
@@ -95,7 +104,9 @@ pub(super) fn python(site: &mut ImportedSite, application: &PlacedJson<'_>, plac
             "Unit finds out whether it is WSGI or ASGI: write 'ASGI' if the start says so",
         );
     }
-    let object = match application.member("factory").map(|it| it.raw == "true") {
+    let factory = target.as_ref().and_then(|it| it.member("factory"));
+    let factory = factory.or_else(|| application.member("factory"));
+    let object = match factory.map(|it| it.raw == "true") {
         Some(true) => format!("{}()", callable.as_deref().unwrap_or("application")),
         Some(false) | None => callable.unwrap_or_else(|| "application".to_owned()),
     };
@@ -104,14 +115,51 @@ pub(super) fn python(site: &mut ImportedSite, application: &PlacedJson<'_>, plac
     for (name, member) in application.object().unwrap_or_default() {
         member_of(site, &name, &member);
     }
-    if is_asgi {
-        // Each worker has one.
-        site.settings.remove("runner.workers.threads");
+    if is_asgi && let Some(threads) = site.settings.remove("runner.workers.threads") {
+        for place in &threads.places {
+            site.leave(
+                place,
+                "a worker has one thread that calls an ASGI application",
+            );
+        }
+    }
+}
+
+/// The members of the first target, but for those that say what it is.
+fn others_of(target: &PlacedJson<'_>, known: &[&str], site: &mut ImportedSite) {
+    for (name, member) in target.object().unwrap_or_default() {
+        if !known.contains(&name.as_str()) {
+            site.leave(
+                &member.place_of(&name),
+                format!("`{name}` has no equivalent"),
+            );
+        }
     }
 }
 
 pub(super) fn member_of(site: &mut ImportedSite, name: &str, member: &PlacedJson<'_>) {
     let place = member.place_of(name);
+    let is_text = [
+        "type",
+        "module",
+        "callable",
+        "protocol",
+        "home",
+        "working_directory",
+        "user",
+        "group",
+    ];
+    let is_object = ["targets", "limits", "environment"];
+    let is_right = match name {
+        name if is_text.contains(&name) => member.text().is_some(),
+        name if is_object.contains(&name) => member.object().is_some(),
+        "processes" => member.number().is_some() || member.object().is_some(),
+        "path" => !member.texts().is_empty(),
+        _ => true,
+    };
+    if !is_right {
+        return site.miss(&place, format!("Unit takes no such value of `{name}`"));
+    }
     let text = ImportedText::known(member.text().unwrap_or_default());
     let number = |node: Option<PlacedJson<'_>>| node.and_then(|it| it.number());
     match name {
@@ -138,6 +186,7 @@ pub(super) fn member_of(site: &mut ImportedSite, name: &str, member: &PlacedJson
         "processes" => match member.number() {
             Some(count) => site.set_workers(&ImportedText::known(count.to_string()), &place),
             None => {
+                others_of(member, &["max", "spare", "idle_timeout"], site);
                 let most = number(member.member("max")).unwrap_or(1);
                 let spare = number(member.member("spare")).unwrap_or(0).max(1);
                 site.set("runner.workers.max", most.to_string(), &place);

@@ -1,6 +1,6 @@
 //! What is read of NGINX Unit's configuration so far.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::import::imported_site::ImportedSite;
 use crate::import::unit_json::placed_json::PlacedJson;
@@ -8,7 +8,7 @@ use crate::import::unit_json::unit_application;
 use crate::syntax::Place;
 
 /// What of `settings.http` is always so here, or has no meaning here.
-const ALWAYS: &[&str] = &[
+pub const ALWAYS: &[&str] = &[
     "body_buffer_size",
     "body_temp_path",
     "chunked_transform",
@@ -25,6 +25,8 @@ pub(super) struct Reader<'a> {
     pub(super) site: ImportedSite,
     /// The application that is taken.
     pub(super) name: Option<String>,
+    /// The lists of routes, by their names, that a listener or a step leads to.
+    pub(super) used_routes: BTreeSet<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -56,8 +58,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Tells applications that nothing was said about yet.
+    /// Tells routes and applications that nothing was said about yet.
     pub(super) fn unserved(&mut self) {
+        let routes = self.routes.as_ref().and_then(PlacedJson::object);
+        for (name, steps) in routes.unwrap_or_default() {
+            if !self.used_routes.contains(&name) {
+                let why = format!("no listener leads to the routes `{name}`");
+                self.site.leave(&steps.place_of(&name), why);
+            }
+        }
         for (name, application) in self.applications.clone() {
             let is_told = |why: &str| why.contains(&format!("`{name}`"));
             if self.name.as_deref() != Some(&name)

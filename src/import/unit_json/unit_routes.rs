@@ -243,7 +243,10 @@ pub(super) fn follow(reader: &mut Reader<'_>, pass: &str, place: &Place) -> bool
         (Some("applications"), Some(name)) => reader.application(name, place),
         (Some("routes"), name) => {
             let steps = match name {
-                Some(name) => reader.routes.as_ref().and_then(|it| it.member(name)),
+                Some(name) => {
+                    reader.used_routes.insert(name.to_owned());
+                    reader.routes.as_ref().and_then(|it| it.member(name))
+                }
                 None => reader.routes.clone(),
             };
             let steps = steps.and_then(|it| it.array()).unwrap_or_default();

@@ -22,8 +22,12 @@ const SYNTAX: SectionSyntax = SectionSyntax {
     has_flags: true,
 };
 
+mod listen_sockets;
+mod named_parts;
 pub(super) mod option_settings;
 pub(super) mod why_left;
+
+pub use why_left::{ALWAYS, known_options};
 
 /// The section that uWSGI reads.
 const SECTION: &str = "uwsgi";
@@ -55,7 +59,8 @@ pub fn read(source: &Arc<Source>, section: Option<&str>) -> Result<ImportedSite,
     }
     let variables = variables(&lines);
     let expand = |text: &str| expanded(text, source, &variables, DEPTH);
-    let options = lines.iter().map(|line| UwsgiOption {
+    let (always, conditional) = without_blocks(&lines);
+    let options = always.iter().map(|line| UwsgiOption {
         name: line.key.replace('_', "-"),
         value: line.value.as_deref().map(&expand),
         place: line.place.clone(),
@@ -63,7 +68,34 @@ pub fn read(source: &Arc<Source>, section: Option<&str>) -> Result<ImportedSite,
         is_used: is_used(&lines, &line.key),
     });
     let options: Vec<UwsgiOption> = options.collect();
-    Ok(option_settings::site(&options, source))
+    let mut site = option_settings::site(&options, source);
+    let is_always = |line: &KeyValue| ALWAYS.contains(&line.key.replace('_', "-").as_str());
+    for (line, block) in conditional.into_iter().filter(|(line, _)| !is_always(line)) {
+        let why = format!("it depends on `{block}`: write it as an expression, or leave it out");
+        site.leave(&line.place, why);
+    }
+    Ok(site)
+}
+
+/// The lines that always count, and those of blocks such as `if-env` … `endif`, each with the option that begins its block.
+fn without_blocks<'a>(lines: &[&'a KeyValue]) -> (Vec<&'a KeyValue>, Vec<(&'a KeyValue, &'a str)>) {
+    let (mut always, mut conditional, mut block) = (Vec::new(), Vec::new(), None);
+    for line in lines {
+        let key = line.key.as_str();
+        let is_beginning = key.starts_with("if-") || key == "for" || key.starts_with("for-");
+        match (block, key) {
+            (_, "endif" | "end-if" | "endfor" | "end-for") => block = None,
+            (_, key)
+                if is_beginning || ["ifenv", "ifexists", "ifdir", "ifplugin"].contains(&key) =>
+            {
+                block = Some(key);
+                always.push(*line);
+            }
+            (Some(block), _) => conditional.push((*line, block)),
+            (None, _) => always.push(*line),
+        }
+    }
+    (always, conditional)
 }
 
 /// The lines of a section, those of the sections that it includes in their places.
@@ -141,6 +173,16 @@ fn expanded(
     whole
 }
 
+/// The text before the bracket that closes what was opened before it, and the text behind.
+fn closed(text: &str) -> Option<(&str, &str)> {
+    let mut depth = 1;
+    let end = text.find(|c: char| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        depth == 0
+    })?;
+    Some((&text[..end], &text[end + 1..]))
+}
+
 /// What a text that begins with `%` or `$` refers to there, and the text behind it.
 fn reference<'a>(
     text: &'a str,
@@ -157,12 +199,14 @@ fn reference<'a>(
         });
         return (Some(variable), behind);
     }
-    if let Some((name, behind)) = text.strip_prefix("%(").and_then(|it| it.split_once(')')) {
-        let cores = name.trim().strip_prefix("%k");
-        if let Some(sum) = cores.filter(|sum| sum.chars().all(|c| "+-*/ 0123456789".contains(c))) {
-            let sum = sum.replace('/', "//");
-            let expression = format!("os.cpu_count(){}", sum.trim_end());
-            return (Some(ImportedText::of_expression(expression)), behind);
+    if let Some((name, behind)) = text.strip_prefix("%(").and_then(closed) {
+        let is_of_sum = |c: char| "%k+-*/() 0123456789".contains(c);
+        if name.contains("%k") && name.chars().all(is_of_sum) {
+            let sum = name
+                .trim()
+                .replace('/', "//")
+                .replace("%k", "os.cpu_count()");
+            return (Some(ImportedText::of_expression(sum)), behind);
         }
         let value = variables.get(name).filter(|_| depth > 0);
         let known = value.map(|value| expanded(value, source, variables, depth - 1));
@@ -208,6 +252,8 @@ mod tests {
             ("100%%", "'100%'"),
             (":$(PORT)", "':' + os.environ.get('PORT', '8000')"),
             ("%(%k * 2 + 1)", "str(os.cpu_count() * 2 + 1)"),
+            ("%((%k * 2) + 1)", "str((os.cpu_count() * 2) + 1)"),
+            ("%(%k", "'%(' + str(os.cpu_count())"),
             ("%(unknown) $", "'%(unknown) $'"),
             ("{{ a }}", "'{{ a }}'"),
         ] {

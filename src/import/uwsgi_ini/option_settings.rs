@@ -2,26 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::import::imported_site::{
-    ApplicationObject, ImportedApplication, ImportedSite, ListenProtocol, Placed,
-};
+use crate::import::imported_site::{ImportedSite, ListenProtocol, Placed};
 use crate::import::imported_text::{ImportedText, leading_number};
 use crate::import::listen_url::listen_url;
-use crate::import::section_lines::whole;
+use crate::import::uwsgi_ini::listen_sockets::{Sockets, https, owner};
+use crate::import::uwsgi_ini::named_parts::{NamedParts, finish, last};
 use crate::import::uwsgi_ini::why_left::{self, UwsgiOption};
 use crate::syntax::{Place, Source};
-
-/// What takes part in naming the application, and the options that are read together.
-#[derive(Default)]
-struct NamedParts {
-    module: Option<(ImportedText, Place)>,
-    file: Option<(ImportedText, Place)>,
-    callable: Option<String>,
-    directory: Option<(ImportedText, Place)>,
-    processes: Option<(ImportedText, Place)>,
-    cheaper: Option<(ImportedText, Place)>,
-    gevent: Option<(ImportedText, Place)>,
-}
 
 /// The site that the options describe.
 #[must_use]
@@ -29,8 +16,9 @@ pub(in crate::import) fn site(options: &[UwsgiOption], source: &Arc<Source>) -> 
     let mut site = ImportedSite::default();
     let mut application = NamedParts::default();
     let names: Vec<String> = options.iter().map(|option| option.name.clone()).collect();
+    let sockets = Sockets::of(options);
     for option in options {
-        if !take(option, &mut site, &mut application) {
+        if !take(option, &sockets, &mut site, &mut application) {
             why_left::leave(option, &names, &mut site);
         }
     }
@@ -50,31 +38,56 @@ fn is_on(value: Option<&ImportedText>) -> bool {
 }
 
 /// Takes an option over. Returns false if it has no equivalent.
-fn take(option: &UwsgiOption, site: &mut ImportedSite, application: &mut NamedParts) -> bool {
+fn take(
+    option: &UwsgiOption,
+    sockets: &Sockets<'_>,
+    site: &mut ImportedSite,
+    application: &mut NamedParts,
+) -> bool {
     let place = &option.place;
     let empty = ImportedText::default();
     let value = option.value.as_ref().unwrap_or(&empty);
-    let here = || Some((value.clone(), place.clone()));
     match option.name.as_str() {
         name if why_left::ALWAYS.contains(&name) => {}
-        "module" | "wsgi" | "w" => application.module = here(),
-        "wsgi-file" | "file" => application.file = here(),
-        "callable" => application.callable = value.literal().map(str::to_owned),
-        "chdir" | "chdir2" => application.directory = here(),
+        "module" | "wsgi" | "w" => last(&mut application.module, value, place, site),
+        "wsgi-file" | "file" => last(&mut application.file, value, place, site),
+        "callable" => last(&mut application.callable, value, place, site),
+        "mount" => application.mounts.push((value.clone(), place.clone())),
+        "chdir" | "chdir2" => last(&mut application.directory, value, place, site),
         "http" | "http-socket" | "http11-socket" | "httprouter" => {
-            let url = listen_url(value);
+            let url = listen_url(&sockets.address(value));
             site.listen(ListenProtocol::Http, url, place);
         }
-        "https" | "https-socket" => https(value, site, place),
-        "socket" | "uwsgi-socket" | "s" | "suwsgi-socket" => {
-            site.listen(ListenProtocol::Uwsgi, listen_url(value), place);
+        "https" | "https-socket" => https(value, sockets, site, place),
+        "socket" | "s" => match sockets.protocol {
+            Some(protocol) => {
+                let url = listen_url(&sockets.address(value));
+                site.listen(protocol, url, place);
+            }
+            None => site.miss(place, "a server speaks HTTP, FastCGI or uwsgi here"),
+        },
+        "uwsgi-socket" => {
+            let url = listen_url(&sockets.address(value));
+            site.listen(ListenProtocol::Uwsgi, url, place);
         }
-        "fastcgi-socket" => site.listen(ListenProtocol::FastCgi, listen_url(value), place),
-        "processes" | "workers" | "p" => application.processes = here(),
-        "cheaper" => application.cheaper = here(),
-        "cheaper-initial" | "cheaper-step" | "cheaper-overload" => {}
+        "fastcgi-socket" => {
+            let url = listen_url(&sockets.address(value));
+            site.listen(ListenProtocol::FastCgi, url, place);
+        }
+        // Where the sockets are.
+        "protocol" | "socket-protocol" if sockets.protocol.is_some() => {}
+        "shared-socket" | "undeferred-shared-socket" if sockets.is_used(value) => {}
+        "http-to-https" => {
+            let url = listen_url(&sockets.address(value));
+            let url = url.without_beginning("tcp://").unwrap_or(url);
+            site.listen(ListenProtocol::Http, url.after("http://"), place);
+            site.set("runner.tls.redirect", "True", place);
+        }
+        "processes" | "workers" | "p" => last(&mut application.processes, value, place, site),
+        "cheaper" => last(&mut application.cheaper, value, place, site),
         "threads" => site.set_number("runner.workers.threads", value, place),
-        "gevent" | "asyncio" | "async" => application.gevent = here(),
+        "gevent" | "asyncio" | "async" => last(&mut application.gevent, value, place, site),
+        "http-timeout" => last(&mut application.router_timeout, value, place, site),
         "pythonpath" | "python-path" | "pp" => {
             site.path.push(Placed::new(value.clone(), place));
         }
@@ -115,17 +128,16 @@ fn take(option: &UwsgiOption, site: &mut ImportedSite, application: &mut NamedPa
         "buffer-size" => {
             // Less than ours is no wish to refuse what ours takes.
             let size = value.literal().and_then(leading_number);
-            if size.is_some_and(|size| size > 65_536) {
+            if size.is_none_or(|size| size > 65_536) {
                 site.set_number("runner.http.max_head", value, place);
             }
         }
         "limit-post" => site.set_number("runner.request.max_body", value, place),
         "http-keepalive" => {
-            if value
-                .literal()
-                .and_then(leading_number)
-                .is_some_and(|time| time > 1)
-            {
+            // A flag has it last as long as it does here.
+            let time = value.literal().and_then(leading_number);
+            let is_flag = matches!(value.literal(), Some("" | "true" | "yes" | "on"));
+            if !is_flag && time.is_none_or(|time| time > 1) {
                 site.set_number("runner.http.keep_alive", value, place);
             }
         }
@@ -134,11 +146,16 @@ fn take(option: &UwsgiOption, site: &mut ImportedSite, application: &mut NamedPa
         }
         "disable-logging" | "disable-logging2" | "L" => {
             if is_on(option.value.as_ref()) {
-                site.set("runner.log.access", "False", place);
+                application.quiet = Some(place.clone());
             }
         }
-        "log-4xx" => site.set("runner.log.access_from", "400", place),
-        "log-5xx" => site.set("runner.log.access_from", "500", place),
+        "log-4xx" | "log-5xx" => {
+            if is_on(option.value.as_ref()) {
+                application
+                    .errors
+                    .push((option.name.clone(), place.clone()));
+            }
+        }
         "req-logger" => match value.without_beginning("file:") {
             Some(path) => site.set_text("runner.log.access_file", &path, place),
             None => return false,
@@ -147,7 +164,7 @@ fn take(option: &UwsgiOption, site: &mut ImportedSite, application: &mut NamedPa
             site.set_text("runner.status.http", &listen_url(value), place);
         }
         "touch-reload" | "touch-workers-reload" | "touch-chain-reload" => {
-            site.set_text("runner.touch_reload", value, place);
+            site.append("runner.touch_reload", value.clone(), place);
         }
         "attach-daemon" | "attach-daemon2" | "smart-attach-daemon" | "legion-attach-daemon" => {
             daemon(value, site, place);
@@ -161,6 +178,24 @@ fn take(option: &UwsgiOption, site: &mut ImportedSite, application: &mut NamedPa
                 None => return false,
             }
         }
+        "http-enable-proxy-protocol" | "enable-proxy-protocol" => {
+            // uWSGI believes any client.
+            if is_on(option.value.as_ref()) {
+                site.miss(
+                    place,
+                    "name the proxies in `runner.http.trusted_proxies`, and set `runner.http.proxy_protocol = True`",
+                );
+            }
+        }
+        "https-export-cert" => site.set("runner.tls.export_cert", "True", place),
+        "http-websockets" if !is_on(option.value.as_ref()) => {}
+        "websocket-max-size" | "websockets-max-size" => {
+            match value.literal().and_then(leading_number) {
+                Some(size) => site.set("runner.websocket.max_message", format!("'{size}k'"), place),
+                None => return false,
+            }
+        }
+        "cheaper-overload" => site.set_number("runner.workers.start_interval", value, place),
         "static-map" | "static-map2" => {
             let Some((mount, folder)) = value.literal().and_then(|it| it.split_once('=')) else {
                 return false;
@@ -172,32 +207,6 @@ fn take(option: &UwsgiOption, site: &mut ImportedSite, application: &mut NamedPa
         _ => return false,
     }
     true
-}
-
-/// `ADDRESS,CERTIFICATE,KEY[,CIPHERS[,CA]]`.
-fn https(value: &ImportedText, site: &mut ImportedSite, place: &Place) {
-    let Some(text) = value.literal() else {
-        return site.leave(
-            place,
-            "write the address into `url`, and set `runner.tls.cert`",
-        );
-    };
-    let mut parts = text.split(',');
-    let address = ImportedText::known(parts.next().unwrap_or_default());
-    let url = listen_url(&address);
-    let url = match url.without_beginning("tcp://") {
-        Some(rest) => rest.after("https://"),
-        None => url,
-    };
-    site.listen(ListenProtocol::Http, url, place);
-    for name in ["runner.tls.cert", "runner.tls.key"] {
-        if let Some(path) = parts.next() {
-            site.set_text(name, &ImportedText::known(path), place);
-        }
-    }
-    if parts.next().is_some() {
-        site.leave(place, "ciphers are those of TLS 1.2 and 1.3 that are safe; `runner.tls.client_ca` is for certificates of clients");
-    }
 }
 
 /// `NAME=VALUE`; a name alone is set to nothing.
@@ -223,24 +232,6 @@ fn mebibytes(name: &str, value: &ImportedText, site: &mut ImportedSite, place: &
     }
 }
 
-/// `USER[:GROUP]` of a socket.
-fn owner(value: &ImportedText, site: &mut ImportedSite, place: &Place) {
-    let text = value.literal().unwrap_or_default();
-    let (user, group) = match text.split_once(':') {
-        Some((user, group)) => (user, Some(group)),
-        None => (text, None),
-    };
-    if !user.is_empty() {
-        site.leave(
-            place,
-            "the socket belongs to the user of the server (`runner.user`); others connect by its group and mode",
-        );
-    }
-    if let Some(group) = group {
-        site.set_identity("runner.socket.group", &ImportedText::known(group), place);
-    }
-}
-
 /// A program beside the application. `smart-attach-daemon` has its pid file in front.
 fn daemon(value: &ImportedText, site: &mut ImportedSite, place: &Place) {
     let Some(text) = value.literal() else {
@@ -259,93 +250,5 @@ fn before_start(value: &ImportedText, site: &mut ImportedSite, place: &Place) {
             .before_start
             .push(Placed::new(command.to_owned(), place)),
         None => site.leave(place, "write it into `runner.before_start`"),
-    }
-}
-
-/// What several options say together.
-fn finish(site: &mut ImportedSite, application: &NamedParts, source: &Arc<Source>) {
-    if let Some((folder, place)) = &application.directory {
-        site.set_text("runner.workers.directory", folder, place);
-        // The folder that uWSGI is in is one that Python imports from.
-        site.path.insert(0, Placed::new(folder.clone(), place));
-    }
-    let callable = application.callable.as_deref();
-    let named = |object: ApplicationObject, place: &Place| {
-        let application = ImportedApplication {
-            is_asgi: false,
-            object,
-        };
-        Some(Placed::new(application, place))
-    };
-    if let (Some(_), Some((_, place))) = (&application.module, &application.file) {
-        site.leave(
-            place,
-            "`module` names the application: this one is not served",
-        );
-    }
-    site.application = match (&application.module, &application.file) {
-        (Some((module, place)), _) => match module.literal() {
-            Some(module) => {
-                let (name, behind) = module.split_once([' ', '\t']).unwrap_or((module, ""));
-                if !behind.is_empty() {
-                    site.leave(place, format!("`{}` is no part of the name", behind.trim()));
-                }
-                let application = ImportedApplication::imported(false, name, callable);
-                Some(Placed::new(application, place))
-            }
-            None => {
-                site.miss(
-                    place,
-                    "the application's name is not known: write it into `app`",
-                );
-                None
-            }
-        },
-        (None, Some((path, place))) => {
-            let path = match &application.directory {
-                Some((folder, _)) if !path.beginning().starts_with('/') => {
-                    path.clone().after("/").joined_after(folder)
-                }
-                _ => path.clone(),
-            };
-            let object = callable.map(str::to_owned);
-            named(ApplicationObject::File(path, object), place)
-        }
-        (None, None) => {
-            let why = "no application is named (`module`, `wsgi-file`)";
-            site.miss(&whole(source), why);
-            None
-        }
-    };
-    let known = |text: &ImportedText| text.literal().and_then(leading_number);
-    match (&application.processes, &application.cheaper) {
-        (None, Some((_, place))) => {
-            site.leave(place, "it belongs to `workers`, which is not there");
-        }
-        (Some((most, place)), Some((least, cheaper)))
-            if known(least)
-                .zip(known(most))
-                .is_some_and(|(least, most)| least > most) =>
-        {
-            site.set_workers(most, place);
-            site.miss(
-                cheaper,
-                format!("`cheaper` is greater than `{most}`, the number of workers"),
-            );
-        }
-        (Some((most, place)), Some((least, cheaper))) => {
-            site.set_number("runner.workers.min", least, cheaper);
-            site.set_number("runner.workers.max", most, place);
-        }
-        (Some((count, place)), None) => site.set_workers(count, place),
-        (None, None) => {}
-    }
-    if let Some((count, place)) = &application.gevent {
-        let threads = count.literal().and_then(leading_number);
-        if !site.settings.contains_key("runner.workers.threads") {
-            let threads = threads.unwrap_or(8).clamp(1, 64);
-            site.set("runner.workers.threads", threads.to_string(), place);
-        }
-        site.leave(place, "there is no gevent: each worker has threads instead, as many as `runner.workers.threads`");
     }
 }
