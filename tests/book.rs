@@ -17,6 +17,13 @@ use support::{Folder, project};
 /// The remark before a block that is not tried; the reason follows.
 const NOT_TRIED: &str = "not tried: ";
 
+/// The remark before a block that shows what a command writes; the words behind `runner` follow.
+const WRITTEN_BY: &str = "by runner ";
+
+fn is_not_tried(remark: &str) -> bool {
+    remark.starts_with(NOT_TRIED)
+}
+
 /// The pages, by their paths below `docs/src`, each with its text. Those of the reference are made of the man pages, which
 /// `tests/man.rs` tries.
 fn pages() -> Vec<(String, String)> {
@@ -62,7 +69,9 @@ fn walk(name: &str, text: &str) -> usize {
     eprintln!("page {name}");
     let walkthrough = Walkthrough::of(text, check);
     let tried = walkthrough.tried;
-    let files = blocks(text).into_iter().filter_map(|block| block.file);
+    let is_tried = |block: &Block| !block.remark.as_deref().is_some_and(is_not_tried);
+    let blocks = blocks(text).into_iter().filter(is_tried);
+    let files = blocks.filter_map(|block| block.file);
     for file in files.filter(|file| file.ends_with(".ini") || file.ends_with(".conf")) {
         if is_ours(&walkthrough.folder.read(&file)) {
             has_no_problems(&walkthrough.folder, &file);
@@ -80,11 +89,7 @@ fn is_ours(text: &str) -> bool {
 /// A part of a file, or commands that are not run.
 #[track_caller]
 fn check(walkthrough: &Walkthrough, block: &Block) {
-    if block
-        .remark
-        .as_deref()
-        .is_some_and(|remark| remark.starts_with(NOT_TRIED))
-    {
+    if block.remark.as_deref().is_some_and(is_not_tried) {
         return;
     }
     match block.language.as_str() {
@@ -107,6 +112,64 @@ fn check(walkthrough: &Walkthrough, block: &Block) {
         "sh" | "text" | "nginx" | "yaml" | "dockerfile" | "python" => (),
         other => panic!("what is a block of {other:?}?"),
     }
+}
+
+/// What `export` writes stands in the book as it is written, but for what depends on the folder in which it is tried.
+#[test]
+fn each_export_is_as_it_is_written() {
+    let mut shown = 0;
+    for (name, text) in written() {
+        let mut folder = Folder::new();
+        for block in blocks(&text) {
+            if let Some(file) = &block.file {
+                folder = folder.file(file, &block.text);
+            }
+            let remark = block.remark.as_deref().unwrap_or_default();
+            let Some(words) = remark.strip_prefix(WRITTEN_BY) else {
+                continue;
+            };
+            // As a service finds its Python.
+            let runner = folder.runner(words.split(' '));
+            let outcome = runner
+                .env("PATH", "/usr/bin:/bin")
+                .env("VIRTUAL_ENV", "")
+                .run();
+            let found = outcome.stdout.replace("[folder]", "/srv/hello");
+            let found = found.replace(env!("CARGO_BIN_EXE_runner"), "/usr/local/bin/runner");
+            assert_eq!(
+                anywhere(&found),
+                anywhere(&block.text),
+                "{name}: {words}\n{found}"
+            );
+            shown += 1;
+        }
+    }
+    assert!(shown > 3, "{shown}");
+}
+
+/// The lines of an export, without what depends on the folder of its file.
+fn anywhere(text: &str) -> Vec<String> {
+    // A unit opens homes and folders for temporary files if its file is there.
+    const OF_PLACES: [&str; 6] = [
+        "ProtectHome=",
+        "PrivateTmp=",
+        "ReadWritePaths=",
+        "# What it needs is in a ",
+        "# - a user that systemd makes has a /tmp",
+        "# What is not expressed here:",
+    ];
+    let upstream = text.lines().find_map(|line| {
+        let name = line.strip_prefix("upstream ")?;
+        name.strip_suffix(" {")
+    });
+    let lines = text.lines().filter(|line| {
+        let is_of_place = OF_PLACES.iter().any(|start| line.starts_with(start));
+        !(is_of_place || line.is_empty() || *line == "#")
+    });
+    // Its name has a checksum of the path.
+    let lines = lines
+        .map(|line| upstream.map_or_else(|| line.to_owned(), |name| line.replace(name, "name")));
+    lines.collect()
 }
 
 /// The number of a processor that this process may use.

@@ -281,6 +281,11 @@ fn what_is_missing_is_said() {
             "runner.status.url = 'unix:/srv/hello.sock'\n",
             "a user that systemd makes cannot write to `/srv`",
         ),
+        (
+            "systemd",
+            "runner.user = 'www-data'\nrunner.status.url = 'unix:/run/my shop/hello.sock'\n",
+            "`/run/my shop` is gone at each boot",
+        ),
     ] {
         let outcome = export(&folder("serve", settings), &[target, "hello.ini"]);
         assert_eq!(outcome.status, 2, "{target}: {outcome:#?}");
@@ -292,6 +297,51 @@ fn what_is_missing_is_said() {
         let outcome = export(&folder, &[target, "hello.ini"]);
         assert_eq!(outcome.status, 2, "{outcome:#?}");
     }
+}
+
+/// Programs, and files that must not be in an image, are told, and the command that runs it has all that it needs.
+#[test]
+fn what_an_image_lacks_is_said() {
+    let settings = "url = 'tcp://*:8000'
+[runner]
+environment_file = '.env'
+before_start = ['mkdir -p /tmp/a', './migrate']
+supervise.pid_file = '/run/hello/hello.pid'
+supervise.programs = ['celery -A shop worker', 'node mail.js']
+";
+    let folder = folder("supervise', 'serve", settings).file(".env", "A=1\n");
+    let outcome = export(&folder, &["dockerfile", "hello.ini"]);
+    assert_eq!(outcome.status, 2, "{outcome:#?}");
+    for message in [
+        "hello.ini:4: `/app/.env` is kept out of the image",
+        "the program `celery` is not in the image",
+    ] {
+        assert!(outcome.stderr.contains(message), "{outcome:#?}");
+    }
+    assert!(!outcome.stderr.contains("migrate"), "{outcome:#?}");
+    assert!(!outcome.stderr.contains("mkdir"), "{outcome:#?}");
+    for part in [
+        "install -y --no-install-recommends nodejs ",
+        "--read-only --tmpfs /tmp --tmpfs /run/hello -p 8000:8000 hello",
+    ] {
+        assert!(outcome.stdout.contains(part), "{outcome:#?}");
+    }
+}
+
+/// What is written follows this shell, where the server may be started from another one.
+#[test]
+fn a_variable_of_the_shell_is_said() {
+    let folder = folder(
+        "serve",
+        "url = 'tcp://*:' + os.environ.get('SHOP_PORT', '8000')\n",
+    );
+    let export = folder.runner(["export", "nginx", "hello.ini"]);
+    let outcome = export.env("SHOP_PORT", "9000").run();
+    assert!(outcome.stdout.contains("127.0.0.1:9000;"), "{outcome:#?}");
+    assert!(
+        outcome.stderr.contains("`SHOP_PORT` is set in this shell"),
+        "{outcome:#?}"
+    );
 }
 
 /// The user and the folders of the other machine need not be here.

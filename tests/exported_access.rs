@@ -218,7 +218,7 @@ fn names_of_nginx_are_for_one_file() {
         }
     }
     let whole = format!("pid run/nginx.pid; error_log stderr;\nevents {{}}\nhttp {{\n{whole}}}\n");
-    let whole = whole.replace("    listen 80;\n", "");
+    let whole = whole.replace("    listen 80;\n    listen [::]:80;\n", "");
     let mut number = 0;
     let servers = whole.split("\nserver {\n").map(|part| {
         number += 1;

@@ -61,7 +61,8 @@ fn nginx_runs_with_what_was_written() {
     for command in ["serve", "FastCGI", "uwsgi"] {
         let (folder, server, text) = behind(command, "nginx");
         let port = free_port();
-        let text = text.replace("listen 80;", &format!("listen 127.0.0.1:{port};"));
+        let both = "listen 80;\n    listen [::]:80;";
+        let text = text.replace(both, &format!("listen 127.0.0.1:{port};"));
         let whole = format!(
             "daemon off; master_process off; pid run/nginx.pid; error_log stderr;\nevents {{}}\nhttp {{\n\
              access_log off; client_body_temp_path run/body; proxy_temp_path run/proxy;\n\
@@ -162,7 +163,10 @@ runner.tls.key = 'a b.key'
         .file("a b.key", key.serialize_pem())
         .file("run/.keep", "");
     let text = exported(&folder, "nginx");
-    for part in ["listen 443 ssl;", "server_name example.org *.example.org;"] {
+    for part in [
+        "listen 443 ssl http2;",
+        "server_name example.org *.example.org;",
+    ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
     let whole = format!("pid run/nginx.pid; error_log stderr;\nevents {{}}\nhttp {{\n{text}}}\n");

@@ -96,7 +96,7 @@ fn keys_are_settings_and_stand_over_other_files() {
         .run();
     let text = shown.success();
     for line in [
-        "runner.workers.max = 8  # [folder]/./app.ini:2, the file\n",
+        "runner.workers.max = 8  # [folder]/app.ini:2, the file\n",
         "runner.workers.min = 2  # my_app.conf:2, the file\n",
         "runner.workers.start_interval = 1  # own.ini:4, -c\n",
     ] {

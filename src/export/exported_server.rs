@@ -50,6 +50,8 @@ pub struct ExportedServer {
     pub max_body: u64,
     /// The largest number of connections of a client's address; 0 for no limit.
     pub max_per_address: u64,
+    /// Whether HTTP/2 is spoken.
+    pub has_http2: bool,
     /// Whether answers may go on for as long as they like: WebSockets and streams of events, by ASGI or other servers.
     pub has_streams: bool,
     /// The fields of proxies that are believed; empty if no proxy is trusted.
@@ -64,7 +66,7 @@ pub struct ExportedServer {
     pub tls: ExportedTls,
     /// The names of all settings that are set.
     pub set: BTreeSet<String>,
-    /// The programs that it starts as applications: names, or absolute paths.
+    /// The programs that it starts: names, or absolute paths.
     pub programs: Vec<String>,
     /// Whether an application is one of Python.
     pub is_python: bool,
@@ -80,6 +82,8 @@ pub struct ExportedServer {
     pub shell_environment: Option<String>,
     /// The folder of its Python, if that was found on the shell's `PATH` and is not in a folder of the system.
     pub shell_python: Option<String>,
+    /// The variables of the environment that its files read, and that the shell has.
+    pub shell_variables: Vec<String>,
     /// Its workers.
     pub workers: ExportedWorkers,
     /// How the application's Python packages are listed in its folder.

@@ -79,6 +79,12 @@ impl ExportTarget {
         let mut remarks = ExportRemarks::default();
         let named = |ending: &str| format!("{}.{ending}", server.identifier);
         let found = &mut remarks;
+        for name in &server.shell_variables {
+            let what = format!(
+                "`{name}` is set in this shell, and what is written follows its value: the server needs the same"
+            );
+            found.note(server, "", what);
+        }
         let texts = match self {
             Self::Systemd => {
                 let (service, socket) = systemd_units::texts(server, found);

@@ -183,6 +183,12 @@ fn service(server: &ExportedServer, has_socket: bool, remarks: &mut ExportRemark
         add("# A socket in it belongs to the other unit.");
         add("RuntimeDirectoryPreserve=yes");
     }
+    for folder in folders.others.iter().filter(|it| is_within(it, "/run")) {
+        let what = format!(
+            "`{folder}` is gone at each boot, and systemd makes no folder of that name: choose one such as `/run/{id}`"
+        );
+        remarks.essential(server, "runner.supervise.pid_file", what);
+    }
     if !folders.others.is_empty() {
         let words: Vec<String> = folders.others.iter().map(|it| path_word(it)).collect();
         add(&format!("ReadWritePaths={}", words.join(" ")));

@@ -165,7 +165,10 @@ impl Scope {
         match word.origin {
             Origin::CommandLine | Origin::Script | Origin::Place(_) => PathBuf::from(&word.exact),
             Origin::Property(_) | Origin::Element(..) | Origin::Route { .. } => {
-                self.folder(&word.origin).join(&word.exact)
+                let exact = Path::new(&word.exact);
+                // `./` says nothing behind a folder.
+                let below = exact.strip_prefix(".").unwrap_or(exact);
+                self.folder(&word.origin).join(below)
             }
         }
     }

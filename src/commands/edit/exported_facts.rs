@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::application::routes::route_key::RouteHost;
 use crate::commands::edit::exported_settings::{exported_tls, programs, set, text, texts, unread};
-use crate::commands::edit::exported_shell::{shell_environment, shell_python};
+use crate::commands::edit::exported_shell::{shell_environment, shell_python, shell_variables};
 use crate::config::{Layer, SETTINGS};
 use crate::current_folder;
 use crate::export::exported_server::{
@@ -113,6 +113,7 @@ impl Exported<'_> {
             keep_alive: settings.duration("runner.http.keep_alive"),
             max_body: settings.integer("runner.request.max_body"),
             max_per_address: settings.integer("runner.http.max_per_address"),
+            has_http2: settings.boolean("runner.http.http2"),
             has_streams: self.has_streams(),
             believed: believed(scope),
             proxy_protocol: settings.boolean("runner.http.proxy_protocol"),
@@ -120,7 +121,7 @@ impl Exported<'_> {
             certificates,
             tls: exported_tls(settings)?,
             set: set(settings),
-            programs: programs(&applications)?,
+            programs: programs(&applications, plan)?,
             is_python: applications
                 .iter()
                 .any(|(application, _)| matches!(application, ApplicationName::Python { .. })),
@@ -134,6 +135,7 @@ impl Exported<'_> {
             shell_python: shell_python(&applications)?
                 .map(|path| text(&path))
                 .transpose()?,
+            shell_variables: shell_variables(&scope.layers),
             workers: workers(&applications),
             packages: packages(&folder),
             places: places(scope),

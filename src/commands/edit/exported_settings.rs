@@ -13,6 +13,7 @@ use crate::current_folder;
 use crate::export::exported_server::{ExportedTls, ExportedUnread};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
+use crate::plan::Plan;
 use crate::plan::application::{ApplicationName, BuiltIn};
 use crate::syntax::quoted;
 use crate::upstream::upstream_options::ServerSource;
@@ -40,9 +41,19 @@ pub(super) fn set(settings: &Configuration) -> BTreeSet<String> {
     set.map(str::to_owned).collect()
 }
 
-/// The programs that applications are: a name, or an absolute path.
-pub(super) fn programs(applications: &[(&ApplicationName, Scope)]) -> Result<Vec<String>, Failure> {
+/// The programs that applications are, those beside them, and those that run before a start: names, or absolute paths.
+pub(super) fn programs(
+    applications: &[(&ApplicationName, Scope)],
+    plan: &Plan,
+) -> Result<Vec<String>, Failure> {
+    let before = plan.before_start.iter().map(|command| &command.program);
     let mut programs = Vec::new();
+    for program in before.chain(&plan.programs) {
+        let name = named(Path::new(&program.program), Path::new(""))?;
+        if !programs.contains(&name) {
+            programs.push(name);
+        }
+    }
     for (application, _) in applications {
         let ApplicationName::BuiltIn {
             what: BuiltIn::Upstream(upstream),
@@ -54,16 +65,20 @@ pub(super) fn programs(applications: &[(&ApplicationName, Scope)]) -> Result<Vec
         let ServerSource::Program(program) = &upstream.source else {
             continue;
         };
-        let name = Path::new(&program.command.program);
-        let name = match name.components().count() {
-            0 | 1 => text(name)?,
-            _ => text(&current_folder::absolute(&program.begins_in.join(name)))?,
-        };
+        let name = named(Path::new(&program.command.program), &program.begins_in)?;
         if !programs.contains(&name) {
             programs.push(name);
         }
     }
     Ok(programs)
+}
+
+/// A program that is started in a folder: its name in `PATH`, or its absolute path.
+fn named(program: &Path, folder: &Path) -> Result<String, Failure> {
+    match program.components().count() {
+        0 | 1 => text(program),
+        _ => text(&current_folder::absolute(&folder.join(program))),
+    }
 }
 
 /// Who reads files: a user of this machine, or one that systemd makes, who has no number yet.

@@ -13,7 +13,10 @@ pub(super) const APP: &str = "/app";
 pub(super) const USER: u32 = 10_001;
 
 /// Programs that the image has from its beginning.
-const PRESENT: [&str; 6] = ["bash", "perl", "python", "python3", "runner", "sh"];
+const PRESENT: [&str; 12] = [
+    "bash", "cp", "env", "install", "mkdir", "perl", "pip", "python", "python3", "runner", "sh",
+    "true",
+];
 
 /// Programs that packages of Debian have.
 const DEBIAN: [(&str, &str); 8] = [
@@ -175,8 +178,29 @@ fn needed(server: &ExportedServer, remarks: &mut ExportRemarks) {
         } else if !is_within(path, &server.folder) {
             let what = format!("`{path}` is not in the image: mount it, or copy it into the image");
             remarks.essential(server, setting, what);
+        } else if is_ignored(path, &server.folder) {
+            let what = format!(
+                "`{}` is kept out of the image, which others get: mount it, or leave out the setting and give its variables \
+                 to the container",
+                inside(server, path)
+            );
+            remarks.essential(server, setting, what);
+        } else if *setting == "runner.tls.key" {
+            let what = format!(
+                "`{}` is copied into the image, which others get: mount it (.dockerignore keeps it out)",
+                inside(server, path)
+            );
+            remarks.note(server, setting, what);
         }
     }
+}
+
+/// Whether a path is one that the `.dockerignore` keeps out.
+fn is_ignored(path: &str, folder: &str) -> bool {
+    let parts = path[folder.len().min(path.len())..].split('/');
+    let mut parts = parts.filter(|part| !part.is_empty());
+    let top = parts.next().unwrap_or_default();
+    [".git", ".venv", ".env"].contains(&top)
 }
 
 /// The packages of Debian with the programs that it starts, and remarks about programs of which no package is known.

@@ -24,7 +24,7 @@ pub(in crate::export) fn text(server: &ExportedServer, remarks: &mut ExportRemar
 # Build it in the folder of the file, with the program `runner` beside it:
 #
 #   cp \"$(command -v runner)\" . && docker build -t {id} .
-#   docker run --read-only --tmpfs /tmp -p {port}:{port} {id}
+#   docker run --read-only {mounts} -p {port}:{port} {id}
 #
 # `runner export dockerfile -o FOLDER` writes a .dockerignore, too: it keeps out .git, .venv and .env.
 ARG PYTHON=3.13
@@ -34,7 +34,13 @@ ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 
 COPY --chmod=755 runner /usr/local/bin/runner
 ",
-        port = container.ports.first().copied().unwrap_or(8000)
+        port = container.ports.first().copied().unwrap_or(8000),
+        mounts = container
+            .written
+            .iter()
+            .map(|folder| format!("--tmpfs {}", shell_word(folder)))
+            .collect::<Vec<_>>()
+            .join(" "),
     );
     if !container.debian.is_empty() {
         text.push_str(&format!(

@@ -72,6 +72,11 @@ fn host(
     }
     if let Some((certificate, key)) = certificate {
         add("SSLEngine on".to_owned());
+        if server.has_http2 {
+            add("<IfModule http2_module>".to_owned());
+            add("    Protocols h2 http/1.1".to_owned());
+            add("</IfModule>".to_owned());
+        }
         add(format!(
             "SSLCertificateFile {}",
             quoted(certificate, server, remarks)

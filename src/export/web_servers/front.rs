@@ -47,7 +47,13 @@ pub(super) fn web_server_url(
         remarks.note(server, URL, text);
     }
     let is_file = matches!(url.address, ExportedAddress::Unix(_));
-    if is_file && server.socket_mode.is_none_or(|mode| mode & 0o066 == 0) {
+    let is_open = match (server.socket_mode, &server.socket_group) {
+        (None, _) => false,
+        (Some(mode), Some(_)) => mode & 0o066 != 0,
+        // Its group is that of the server's user, or with a unit of systemd's that of root.
+        (Some(mode), None) => mode & 0o006 != 0,
+    };
+    if is_file && !is_open {
         let text = "the socket admits the server's user and root only: `runner.socket.group = 'www-data'` and \
                     `runner.socket.mode = '660'` admit a web server of that group";
         remarks.note(server, "runner.socket.mode", text);

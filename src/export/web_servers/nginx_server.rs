@@ -108,10 +108,14 @@ fn upstream(server: &ExportedServer, url: &ExportedUrl, id: &str) -> String {
 fn listen(server: &ExportedServer, remarks: &mut ExportRemarks) -> String {
     let mut text = String::new();
     if answers_http(server) {
-        text.push_str("    listen 80;\n");
+        text.push_str("    listen 80;\n    listen [::]:80;\n");
     }
     if !server.certificates.is_empty() {
-        text.push_str("    listen 443 ssl;\n");
+        // Since nginx 1.25.1 there is `http2 on`, too, which older ones do not know.
+        let http2 = if server.has_http2 { " http2" } else { "" };
+        text.push_str(&format!(
+            "    listen 443 ssl{http2};\n    listen [::]:443 ssl{http2};\n"
+        ));
     }
     let is_fit = |path: &str| !path.contains('$');
     for (certificate, key) in &server.certificates {
