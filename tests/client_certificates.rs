@@ -4,18 +4,17 @@ mod support;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
     IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use rustix::process::Signal;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use support::{Address, DEADLINE, Folder, Outcome, Server, python};
+use support::{Folder, Outcome, Server, python};
+use tls_client::{TlsClient, client_with};
+
+#[path = "support/tls_client.rs"]
+mod tls_client;
 
 /// Shows the variables of TLS, one a line.
 const WSGI: &str = "\
@@ -214,10 +213,22 @@ fn only_valid_certificates_of_the_authority_are_accepted() {
         let server = serving("WSGI", WSGI, &settings);
         for (certificate, accepted, reason) in [
             (Some("ada.pem"), true, ""),
-            (None, none, "no certificates"),
-            (Some("old.pem"), false, "xpired"),
-            (Some("other.pem"), false, "UnknownIssuer"),
-            (Some("bob.pem"), false, "Revoked"),
+            (None, none, "the client shows no certificate (runner.tls"),
+            (
+                Some("old.pem"),
+                false,
+                "the client's certificate has expired (",
+            ),
+            (
+                Some("other.pem"),
+                false,
+                "the client's certificate is by no authority of runner.tls.client_ca (",
+            ),
+            (
+                Some("bob.pem"),
+                false,
+                "the client's certificate is revoked (runner.tls.client_crl) (",
+            ),
         ] {
             let said = ask(&server, certificate);
             assert_eq!(said.status == 0, accepted, "{certificate:?}: {said:#?}");
@@ -329,34 +340,10 @@ fn a_reload_reads_authorities_again_and_resumes_no_session_of_before() {
     server.stop();
 }
 
-/// A connection of a client with a certificate.
-fn connect(server: &Server, certificate: &str) -> StreamOwned<ClientConnection, TcpStream> {
-    let pem = |name: &str| server.folder().read(name);
-    let read = |pem: String| CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
-    let mut roots = RootCertStore::empty();
-    roots.add(read(pem("cert.pem"))).expect("a certificate");
-    let key = PrivateKeyDer::from_pem_slice(pem(certificate).as_bytes()).expect("a key");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots)
-        .with_client_auth_cert(vec![read(pem(certificate))], key)
-        .expect("a certificate");
-    let name = ServerName::try_from("localhost").expect("a name");
-    let session = ClientConnection::new(Arc::new(config), name).expect("a session");
-    let Address::Tcp(_, port) = server.address() else {
-        panic!("a port was asked for");
-    };
-    let stream = TcpStream::connect(("localhost", *port)).expect("a connection");
-    stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
-    StreamOwned::new(session, stream)
-}
-
 #[test]
 fn a_reload_ends_connections_whose_clients_it_would_not_accept() {
     let server = serving("WSGI", WSGI, "");
-    let mut bob = connect(&server, "bob.pem");
+    let mut bob = client_with(&server, "cert.pem", "bob.pem");
     let mut request = || {
         bob.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .expect("a connection");
@@ -381,5 +368,103 @@ fn a_reload_ends_connections_whose_clients_it_would_not_accept() {
     reload(2);
     let end = bob.read_to_end(&mut Vec::new());
     assert!(end.is_ok(), "{end:?}");
+    server.stop();
+}
+
+/// A request that has begun before a reload and ends behind it is that of a client who is accepted now, or refused.
+#[test]
+fn no_request_is_answered_to_a_client_that_a_reload_would_not_accept() {
+    let server = serving("WSGI", WSGI, "");
+    let half = |certificate: &str| {
+        let mut client = client_with(&server, "cert.pem", certificate);
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .expect("a connection");
+        let mut got = [0; 4096];
+        assert!(client.read(&mut got).expect("a response") > 0);
+        client
+            .write_all(b"GET / HTTP/1.1\r\n")
+            .expect("a connection");
+        client
+    };
+    let rest = |mut client: TlsClient| {
+        client
+            .write_all(b"Host: localhost\r\n\r\n")
+            .expect("a connection");
+        let mut got = String::new();
+        client.read_to_string(&mut got).expect("a response");
+        got
+    };
+    let reload = |change: fn(String) -> String, times| {
+        let file = change(server.folder().read("app.ini"));
+        fs::write(server.folder().path("app.ini"), file).expect("a file");
+        server.signal(Signal::HUP);
+        server.wait_for_log(|log| log.matches("runner: reloaded\n").count() == times);
+    };
+    let misdirected = "HTTP/1.1 421 Misdirected Request\r\n";
+    let (ada, bob) = (half("ada.pem"), half("bob.pem"));
+    reload(|file| file + "client_crl = 'crl.pem'\n", 1);
+    let answer = rest(bob);
+    assert!(answer.contains(misdirected), "{answer}");
+    let answer = rest(ada);
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    assert_eq!(answer.matches("SSL_CLIENT_M_SERIAL=800A").count(), 1);
+    assert!(!answer.contains(misdirected), "{answer}");
+    // Where none is asked for, none is believed.
+    let ada = half("ada.pem");
+    let without = |file: String| {
+        let lines = file.lines().filter(|line| !line.starts_with("client_"));
+        lines.map(|line| format!("{line}\n")).collect()
+    };
+    reload(without, 2);
+    let answer = rest(ada);
+    assert!(answer.contains(misdirected), "{answer}");
+    let said = "since a reload, its client is not accepted any more (421)";
+    server.wait_for_log(|log| log.matches(said).count() == 2);
+    server.stop();
+}
+
+#[test]
+fn a_reload_closes_web_sockets_whose_clients_it_would_not_accept() {
+    let app = "\
+async def application(scope, receive, send):
+    await receive()
+    await send({'type': 'websocket.accept'})
+    await receive()
+";
+    // Others may go on.
+    let server = serving("ASGI", app, "[runner]\nasgi.drain = '1h'\n");
+    let open = |certificate: &str| {
+        let mut client = client_with(&server, "cert.pem", certificate);
+        client
+            .write_all(
+                b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                  Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            )
+            .expect("a connection");
+        let mut got = Vec::new();
+        while !got.ends_with(b"\r\n\r\n") {
+            let mut part = [0];
+            client.read_exact(&mut part).expect("a response");
+            got.extend(part);
+        }
+        assert!(got.starts_with(b"HTTP/1.1 101 "));
+        client
+    };
+    let (mut ada, mut bob) = (open("ada.pem"), open("bob.pem"));
+    let file = server.folder().read("app.ini") + "tls.client_crl = 'crl.pem'\n";
+    fs::write(server.folder().path("app.ini"), file).expect("a file");
+    server.signal(Signal::HUP);
+    // A close frame and its code.
+    let mut frame = [0; 4];
+    bob.read_exact(&mut frame).expect("a frame");
+    assert_eq!((frame[0], &frame[2..]), (0x88, &1008_u16.to_be_bytes()[..]));
+    let said = " at /: since a reload, the client is not accepted any more (code 1008)\n";
+    server.wait_for_log(|log| log.contains(said));
+    // A ping and a pong.
+    ada.write_all(b"\x89\x80\0\0\0\0").expect("a connection");
+    ada.read_exact(&mut frame[..2]).expect("a frame");
+    assert_eq!(frame[..2], [0x8a, 0]);
+    drop(ada);
     server.stop();
 }

@@ -244,6 +244,8 @@ fn what_a_client_has_is_not_sent_again() {
             None,
         ),
         ("bytes=0-1,5-6", "X: y", None),
+        ("bytes=0-1", "Range: bytes=5-6", None),
+        ("bytes=0-1", "Range: bytes=0-1", None),
         ("lines=0-1", "X: y", None),
     ] {
         let reply = ask(

@@ -151,13 +151,17 @@ async fn malformed_heads_reset_their_stream_or_end_the_connection() {
         assert_eq!(reset.stream, stream);
         assert_eq!(reset.reason(), Some(Reason::PROTOCOL_ERROR), "{fields:?}");
     }
-    // A scheme that is not HTTP's, literally, with an authority.
-    let other = b"\x82\x84\x06\x03ftp\x41\x01a";
+    // A port that there is not, and a scheme that is not HTTP's, literally, with an authority.
     let flags = END_HEADERS | END_STREAM;
-    client.send(&frame(HEADERS, flags, 99, other)).await;
-    let head = client.next_of(HEADERS).await;
-    // `:status 400` of the static table (RFC 7541, appendix A).
-    assert_eq!((head.stream, head.payload[0]), (99, 0x8c));
+    for (stream, other) in [
+        (97, &b"\x82\x84\x86\x41\x07a:65536"[..]),
+        (99, b"\x82\x84\x06\x03ftp\x41\x01a"),
+    ] {
+        client.send(&frame(HEADERS, flags, stream, other)).await;
+        let head = client.next_of(HEADERS).await;
+        // `:status 400` of the static table (RFC 7541, appendix A).
+        assert_eq!((head.stream, head.payload[0]), (stream, 0x8c));
+    }
     // `OPTIONS *`
     let asked = b"\x02\x07OPTIONS\x04\x01*\x86\x41\x01a";
     let flags = END_HEADERS | END_STREAM;

@@ -4,14 +4,15 @@ mod support;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::sync::Arc;
+use std::net::Shutdown;
 
 use rustix::process::Signal;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use support::http::{Connection, get};
-use support::{Address, DEADLINE, Folder, Server, Waits, python};
+use support::{Address, Folder, Server, Waits, python};
+use tls_client::{TlsClient, client, client_behind};
+
+#[path = "support/tls_client.rs"]
+mod tls_client;
 
 const FILE: &str = "\
 app = commands.Alias(command=['serve', 'WSGI', 'import:app.application'])
@@ -57,39 +58,8 @@ fn port(server: &Server) -> u16 {
     }
 }
 
-/// A client that trusts the certificate in a file.
-fn client(server: &Server, trusted: &str) -> StreamOwned<ClientConnection, TcpStream> {
-    client_behind(server, trusted, b"")
-}
-
-/// The same, after a proxy has begun its connection with some bytes.
-fn client_behind(
-    server: &Server,
-    trusted: &str,
-    begin: &[u8],
-) -> StreamOwned<ClientConnection, TcpStream> {
-    let mut roots = RootCertStore::empty();
-    let pem = server.folder().read(trusted);
-    let der = <CertificateDer as rustls::pki_types::pem::PemObject>::from_pem_slice(pem.as_bytes());
-    roots
-        .add(der.expect("a certificate"))
-        .expect("a certificate");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from("localhost").expect("a name");
-    let session = ClientConnection::new(Arc::new(config), name).expect("a session");
-    let mut stream = TcpStream::connect(("localhost", port(server))).expect("a connection");
-    stream.write_all(begin).expect("a connection");
-    stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
-    StreamOwned::new(session, stream)
-}
-
 /// One request on a kept connection; the end of its response.
-fn ask(client: &mut StreamOwned<ClientConnection, TcpStream>) -> String {
+fn ask(client: &mut TlsClient) -> String {
     client
         .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .expect("a connection");
@@ -435,6 +405,42 @@ def application(environ, start_response):
         slow.read_to_end(&mut got).expect("the rest");
         let head = memchr::memmem::find(&got, b"\r\n\r\n").expect("a head") + 4;
         assert!(got[head..] == wanted, "{path}");
+    }
+    server.stop();
+}
+
+/// A client that only sends no more gets its answer if that begins within a second, as without TLS, whether TLS says that it
+/// ends or not.
+#[test]
+fn a_client_that_has_ended_its_side_is_waited_for_as_without_tls() {
+    let app = "\
+async def application(scope, receive, send):
+    while scope['path'] == '/wait':
+        if (await receive())['type'] == 'http.disconnect':
+            return
+    await send({'type': 'http.response.start', 'status': 200, 'headers': []})
+    await send({'type': 'http.response.body', 'body': b'all of it'})
+";
+    let file = FILE.replace("WSGI", "ASGI") + "[runner.log]\naccess = 'common'\n";
+    let folder = folder(&file).file("app.py", app);
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    for says_so in [true, false] {
+        for path in ["/", "/wait"] {
+            let mut ended = client(&server, "cert.pem");
+            let request = format!("GET {path}?{says_so} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            ended.write_all(request.as_bytes()).expect("a connection");
+            if says_so {
+                ended.conn.send_close_notify();
+                ended.flush().expect("a connection");
+            }
+            ended.sock.shutdown(Shutdown::Write).expect("a connection");
+            let mut got = String::new();
+            // The end of what was given up is no end of TLS.
+            let _ = ended.read_to_string(&mut got);
+            assert_eq!(got.ends_with("all of it"), path == "/", "{says_so} {got}");
+        }
+        let given_up = format!("\"GET /wait?{says_so} HTTP/1.1\" 499 0\n");
+        server.wait_for_log(|log| log.contains(&given_up));
     }
     server.stop();
 }

@@ -297,7 +297,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.tls.client_ca = '/etc/my_app/clients.pem'";
     "runner.tls.client_crl" SettingKind::Paths, DefaultValue::Unset,
         "Lists of clients' revoked certificates",
-        "A file with lists of revoked certificates (CRL), in PEM format, or a list of such files. A client whose certificate is in one of them is refused, and so is one whose authority has none here. A list is used beyond its date. A reload reads the files again; if they have changed, connections end once their present requests are answered, which may be long after for WebSockets.",
+        "A file with lists of revoked certificates (CRL), in PEM format, or a list of such files. A client whose certificate is in one of them is refused, and so is one whose authority has none here. A list is used beyond its date. A reload reads the files again; if they have changed, connections end once their present requests are answered. A client that is not accepted any more gets 421 for a further request on its connection, and its WebSockets are closed (code 1008).",
         "runner.tls.client_crl = '/etc/my_app/revoked.pem'";
     "runner.tls.export_cert" SettingKind::Boolean, DefaultValue::Boolean(false),
         "Whether variables have clients' certificates",

@@ -40,9 +40,11 @@ pub(in crate::application) fn of(
         Precondition::NotModified => return empty(StatusCode::NOT_MODIFIED, headers),
         Precondition::Failed => return Response::plain(StatusCode::PRECONDITION_FAILED),
     }
-    let portion = match request.headers.get(header::RANGE) {
-        // A range has no meaning for another method (RFC 9110 §14.2).
-        Some(range)
+    let mut ranges = request.headers.get_all(header::RANGE).iter();
+    let portion = match (ranges.next(), ranges.next()) {
+        // A range has no meaning for another method (RFC 9110 §14.2). Two fields are one value (§5.3), which is no range:
+        // Apache ignores it, too; nginx takes the first one, so that a cache in front that takes the last one has other bytes.
+        (Some(range), None)
             if request.method == http::Method::GET && validators.allow_range(&request.headers) =>
         {
             Portion::of(range.as_bytes(), open.length)

@@ -207,7 +207,7 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) -> Option<Begu
         Some(Overdue::Idle) => return None,
         None => {}
     }
-    let is_stopping = state.gateway.stop.manner().is_some();
+    let is_stopping = state.gateway.generation.stop.manner().is_some();
     if state.broken.load(Ordering::Relaxed) {
         transport.reset();
     } else if state.permit.should_close() && !is_stopping {
@@ -317,7 +317,7 @@ pub(super) fn begin<B: ReceivedBody>(
         ids: exchange.ids.clone(),
         times,
     };
-    let checked = original.and_then(|original| check(request, hidden, original));
+    let checked = original.and_then(|original| check(state, request, hidden, original));
     let answering = checked.and_then(|(head, body)| {
         exchange.is_encrypted = head.1.connection.scheme == Scheme::Https;
         pass_on(state, head, body, offer, marks)
@@ -330,12 +330,14 @@ pub(super) fn begin<B: ReceivedBody>(
 
 /// Checks the head of a request, and takes it for that of the client.
 fn check<B: Body>(
+    state: &ConnectionState,
     request: hyper::Request<B>,
     hidden: Option<Hidden>,
     original: OriginalRequest,
 ) -> Result<((CheckedHead, Mount), B), Refusal> {
     let (parts, body) = request.into_parts();
     let mut head = request_head::check(parts, hidden, !body.is_end_stream())?;
+    state.gateway.check_acceptance(&state.connection)?;
     let mount = original.apply(&mut head)?;
     Ok(((head, mount), body))
 }

@@ -5,13 +5,18 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::StatusCode;
+use tokio::sync::watch;
+
 use crate::gateway::connection_limit::Permit;
 use crate::gateway::graceful_stop::Stop;
 use crate::gateway::http::file_parts::FileParts;
 use crate::gateway::http::http_options::HttpOptions;
 use crate::gateway::http::shadow_parser::{self, ShadowParser};
 use crate::gateway::http::websocket::acceptance::AcceptedWebSocket;
+use crate::gateway::refusal::Refusal;
 use crate::gateway::socket::stream::{Peer, Stream};
+use crate::gateway::socket::tls::TlsSetup;
 use crate::gateway::socket::tls::tls_handshake::Handshakes;
 use crate::gateway::socket::url::Host;
 use crate::interface::{Application, Connection, Scheme, TlsConnection};
@@ -28,8 +33,16 @@ pub(super) struct GatewayState {
     pub handshakes: Option<Arc<Handshakes>>,
     pub host: Option<Host>,
     pub port: Option<String>,
-    /// Ends the connections of this generation.
+    pub generation: Arc<Generation>,
+}
+
+/// The connections that were accepted under the same terms: they end together.
+#[derive(Debug, Default)]
+pub(super) struct Generation {
+    /// Ends them.
     pub stop: Stop,
+    /// How TLS is spoken once others follow: the clients have to be accepted by that, too.
+    present_tls: watch::Sender<Option<TlsSetup>>,
 }
 
 /// What all parts of one connection share. Of HTTP/2, each stream has one of its own beside that of the connection: a stream is
@@ -114,6 +127,7 @@ impl ConnectionState {
             is_from_proxy: gateway.options.proxies.trusts(client),
             parser: Arc::new(Mutex::new(ShadowParser::new(
                 gateway.options.head_limits,
+                gateway.options.spool.limit,
                 gateway.options.http2,
             ))),
             gateway,
@@ -145,7 +159,7 @@ impl ConnectionState {
 
     /// Whether the connection is to end after the request that is under way.
     pub(super) fn is_ending(&self) -> bool {
-        self.gateway.stop.manner().is_some() || self.permit.should_close()
+        self.gateway.generation.stop.manner().is_some() || self.permit.should_close()
     }
 
     /// Whether the request that is under way is the last one that the connection may have.
@@ -196,7 +210,42 @@ impl ConnectionState {
     }
 }
 
+impl Generation {
+    /// Others follow, to which TLS is spoken in this way.
+    pub(super) fn followed_by(&self, tls: Option<&TlsSetup>) {
+        self.present_tls.send_replace(tls.cloned());
+    }
+}
+
 impl GatewayState {
+    /// Checks that the client of a connection over TLS would be accepted now, whatever held when it was.
+    ///
+    /// # Errors
+    /// It would not, or would be known by another certificate. It may ask again on a connection of its own (421, RFC 9110
+    /// §15.5.20).
+    pub(super) fn check_acceptance(&self, connection: &Connection) -> Result<(), Refusal> {
+        let Some(session) = &connection.tls else {
+            return Ok(());
+        };
+        let present = self.generation.present_tls.borrow();
+        match present.as_ref().is_none_or(|tls| tls.accepts(session)) {
+            true => Ok(()),
+            false => {
+                let reason = "since a reload, its client is not accepted any more";
+                Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, reason))
+            }
+        }
+    }
+
+    /// Ready when a reload has come since which the client of a connection is not accepted any more.
+    pub(super) async fn not_accepted(&self, connection: &Connection) {
+        let mut present = self.generation.present_tls.subscribe();
+        while self.check_acceptance(connection).is_ok() {
+            // Never fails: `self` has the sender.
+            let _ = present.changed().await;
+        }
+    }
+
     /// The CGI variables of a connection.
     fn connection(&self, stream: &Stream, peer: Peer) -> Connection {
         let server_name = match &self.host {

@@ -67,7 +67,10 @@ pub struct HttpOptions {
 
 impl HttpOptions {
     /// How connections end that were accepted under these options, where others hold from now on: those of clients that would
-    /// not be accepted in the same way, or not be spoken to. `None` if they may go on.
+    /// perhaps not be accepted ([`GatewayState::check_acceptance`] asks), or not be spoken to in the same way. `None` if they may
+    /// go on.
+    ///
+    /// [`GatewayState::check_acceptance`]: crate::gateway::http::connection_state::GatewayState::check_acceptance
     pub(super) fn ending(&self, new: &Self, scheme: Scheme) -> Option<Manner> {
         let accepts_the_same = match (&self.tls, &new.tls) {
             (Some(old), Some(new)) => scheme == Scheme::Http || old.accepts_the_same(new),

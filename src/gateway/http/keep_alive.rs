@@ -15,7 +15,7 @@ use crate::gateway::http::shadow_parser;
 /// Ready when the gateway is to stop and the connection was idle for as long as the [`Manner`] grants. Busy connections end
 /// with their next answer, or become idle after the request that had begun before.
 pub(super) async fn may_close(state: &Arc<ConnectionState>) {
-    let stop = &state.gateway.stop;
+    let stop = &state.gateway.generation.stop;
     let mut manner = stop.begun().await;
     let mut idle = idle(state);
     let mut heard = (reads(state), Instant::now());

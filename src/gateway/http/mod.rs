@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::gateway::graceful_stop::{Manner, Stop};
-use crate::gateway::http::connection_state::{ConnectionState, GatewayState};
+use crate::gateway::http::connection_state::{ConnectionState, GatewayState, Generation};
 use crate::gateway::http::proxies::announced_connection;
 use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::stream::{Peer, Stream};
@@ -77,10 +77,10 @@ pub async fn serve(
         options: options.borrow_and_update().clone(),
         host: listener.host().cloned(),
         port: listener.port().map(|port| port.to_string()),
-        stop: Stop::new(),
+        generation: Arc::default(),
     });
     // The generations before, whose connections are to end.
-    let mut outdated: Vec<Weak<GatewayState>> = Vec::new();
+    let mut outdated: Vec<Weak<Generation>> = Vec::new();
     // HTTP tells clients that a connection will be closed, so that none need be handed over.
     drop(listener.take_handed_over());
     let limit = listener.connection_limit();
@@ -125,10 +125,13 @@ pub async fn serve(
                     ..GatewayState::clone(&gateway)
                 };
                 if let Some(manner) = gateway.options.ending(&next.options, gateway.scheme) {
-                    gateway.stop.begin(manner);
-                    outdated.retain(|before| before.strong_count() > 0);
-                    outdated.push(Arc::downgrade(&gateway));
-                    next.stop = Stop::new();
+                    gateway.generation.stop.begin(manner);
+                    outdated.push(Arc::downgrade(&gateway.generation));
+                    next.generation = Arc::default();
+                }
+                outdated.retain(|before| before.strong_count() > 0);
+                for before in outdated.iter().filter_map(Weak::upgrade) {
+                    before.followed_by(next.options.tls.as_ref());
                 }
                 gateway = Arc::new(next);
                 set_limits(&gateway.options);
@@ -139,7 +142,7 @@ pub async fn serve(
     let tell_all = |manner| {
         let before = outdated.iter().filter_map(Weak::upgrade);
         before.for_each(|before| before.stop.begin(manner));
-        gateway.stop.begin(manner);
+        gateway.generation.stop.begin(manner);
     };
     tell_all(manner);
     while let Some(accepted) = listener.accepted() {
@@ -153,7 +156,7 @@ pub async fn serve(
                 Some(ended) => report(ended),
                 None => break,
             },
-            () = &mut draining, if gateway.stop.manner() != Some(Manner::Drain) => {
+            () = &mut draining, if gateway.generation.stop.manner() != Some(Manner::Drain) => {
                 tell_all(Manner::Drain);
             }
         }

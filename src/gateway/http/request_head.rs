@@ -159,10 +159,15 @@ pub(super) fn is_authority(text: &[u8]) -> bool {
     host_is_good
         && match rest.split_first() {
             None => true,
-            // RFC 3986 §3.2.3: the port may be empty.
-            Some((b':', port)) => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
+            Some((b':', port)) => is_port(port),
             Some(_) => false,
         }
+}
+
+/// A port in digits, or none (RFC 3986 §3.2.3), which TCP can have.
+fn is_port(text: &[u8]) -> bool {
+    let number = std::str::from_utf8(text).map(str::parse::<u16>);
+    text.is_empty() || text.iter().all(u8::is_ascii_digit) && matches!(number, Ok(Ok(_)))
 }
 
 fn is_ipv6(text: &[u8]) -> bool {
@@ -188,7 +193,7 @@ fn read_target(
     headers: &mut HeaderMap,
 ) -> Result<Bytes, Refusal> {
     let target = match sent {
-        Some(sent) => without_fragment(&sent),
+        Some(sent) => sent,
         None => match uri.into_parts() {
             Parts {
                 scheme: None,
@@ -204,11 +209,6 @@ fn read_target(
         Some(b'*') if target == "*" && *method == Method::OPTIONS => Ok(target),
         _ => read_absolute(&target, headers),
     }
-}
-
-/// A target without its fragment, which clients are not to send, and some do: hyper cuts it off, too.
-fn without_fragment(target: &Bytes) -> Bytes {
-    target.slice(..memchr(b'#', target).unwrap_or(target.len()))
 }
 
 /// Path and query of an absolute target. RFC 9112 §3.2.2 has its host replace that of the `Host` field; since a proxy in front

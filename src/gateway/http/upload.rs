@@ -60,10 +60,10 @@ pub(super) async fn receive(
 /// Checks for a fault that the shadow parser has found in the body.
 ///
 /// # Errors
-/// The fault (400).
+/// The fault (400), or a chunk that is too large (413).
 pub(super) fn check(state: &ConnectionState) -> Result<(), Refusal> {
     match shadow_parser::lock(&state.parser).fault() {
-        Some(reason) => Err(Refusal::malformed(reason)),
+        Some(refusal) => Err(refusal),
         None => Ok(()),
     }
 }

@@ -16,6 +16,7 @@ use core::net::IpAddr;
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use percent_encoding::percent_decode_str;
 
 use crate::interface::Scheme;
 use crate::protocol::proxy::forwarded_element::{ForwardedNode, elements};
@@ -98,7 +99,7 @@ pub struct Original {
     /// The `Host` field that it sent, if they say so; not empty, but not checked.
     pub host: Option<HeaderValue>,
     /// The beginning of the path that they have taken away, percent-encoded; empty if there is none. It begins with one
-    /// slash and does not end with one.
+    /// slash, does not end with one, and has neither dots nor empty segments, also when it is decoded.
     pub prefix: String,
 }
 
@@ -285,12 +286,23 @@ fn scheme(text: &str) -> Option<Scheme> {
     }
 }
 
-/// A prefix of paths without the slash at its end. Two slashes at the beginning would name a host in a link.
+/// A prefix of paths without the slash at its end. Applications put it before the paths of links, decoded or not, so that
+/// each of its segments is a name in both forms: two slashes at the beginning would name a host, for browsers as well a slash
+/// and a backslash; dots lead to another path, and line ends into another field.
 fn mount(prefix: &str) -> Option<String> {
-    let is_good = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'\\');
     let prefix = prefix.trim_end_matches('/');
-    let begins = prefix.is_empty() || prefix.starts_with('/') && !prefix.starts_with("//");
-    (begins && prefix.bytes().all(is_good)).then(|| prefix.to_owned())
+    if prefix.is_empty() {
+        return Some(String::new());
+    }
+    let is_good = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#');
+    let decoded: Vec<u8> = percent_decode_str(prefix).collect();
+    let mut segments = decoded.strip_prefix(b"/")?.split(|byte| *byte == b'/');
+    let is_name = |segment: &[u8]| {
+        let is_foreign = |byte: &u8| byte.is_ascii_control() || *byte == b'\\';
+        !matches!(segment, b"" | b"." | b"..") && !segment.iter().any(is_foreign)
+    };
+    let is_path = prefix.starts_with('/') && prefix.bytes().all(is_good);
+    (is_path && segments.all(is_name)).then(|| prefix.to_owned())
 }
 
 #[cfg(test)]

@@ -48,6 +48,8 @@ pub enum BadProxyHead {
     TooLong,
     /// It does not say what it should.
     Malformed,
+    /// It is that of datagrams (UDP, or Unix sockets of their kind), and this is a connection.
+    Datagrams,
     /// The checksum is wrong (`PP2_TYPE_CRC32C`).
     Checksum,
 }
@@ -58,6 +60,7 @@ impl fmt::Display for BadProxyHead {
             Self::NoHead => "it does not begin with a head of the PROXY protocol",
             Self::TooLong => "the head of the PROXY protocol is too long",
             Self::Malformed => "the head of the PROXY protocol is malformed",
+            Self::Datagrams => "the head of the PROXY protocol is one of datagrams",
             Self::Checksum => "the head of the PROXY protocol has a wrong checksum",
         })
     }
@@ -79,6 +82,9 @@ const FIXED: usize = 16;
 /// The longest head of version 2. It could have 64 KiB; what proxies send has some hundred bytes, and some thousand with a
 /// certificate of the client.
 const LONGEST: usize = 16 * 1024;
+
+/// In the byte of family and transport: the client sends datagrams.
+const DATAGRAMS: u8 = 0x02;
 
 const CRC32C: u8 = 0x03;
 const SSL: u8 = 0x20;
@@ -186,6 +192,9 @@ fn binary(bytes: &[u8]) -> Result<HeadProgress, BadProxyHead> {
     if command == 0x20 || family == 0 {
         return Ok(HeadProgress::Whole(own, length));
     }
+    if family & 0x0f == DATAGRAMS {
+        return Err(BadProxyHead::Datagrams);
+    }
     let (addresses, rest) =
         binary_addresses(family, &head[FIXED..]).ok_or(BadProxyHead::Malformed)?;
     let is_tls = read_extensions(head, rest)?;
@@ -196,8 +205,7 @@ fn binary(bytes: &[u8]) -> Result<HeadProgress, BadProxyHead> {
 fn binary_addresses(family: u8, block: &[u8]) -> Option<(ProxiedAddresses, &[u8])> {
     let port = |at: usize| Some(u16::from_be_bytes([*block.get(at)?, *block.get(at + 1)?]));
     match family {
-        // Version 4, by streams or datagrams.
-        0x11 | 0x12 => {
+        0x11 => {
             let address = |at: usize| {
                 let octets: [u8; 4] = block.get(at..at + 4)?.try_into().ok()?;
                 Some(IpAddr::V4(Ipv4Addr::from(octets)))
@@ -205,7 +213,7 @@ fn binary_addresses(family: u8, block: &[u8]) -> Option<(ProxiedAddresses, &[u8]
             let addresses = tcp((address(0)?, port(8)?), (address(4)?, port(10)?));
             Some((addresses, &block[12..]))
         }
-        0x21 | 0x22 => {
+        0x21 => {
             let address = |at: usize| {
                 let octets: [u8; 16] = block.get(at..at + 16)?.try_into().ok()?;
                 Some(IpAddr::V6(Ipv6Addr::from(octets)))
@@ -214,7 +222,7 @@ fn binary_addresses(family: u8, block: &[u8]) -> Option<(ProxiedAddresses, &[u8]
             Some((addresses, &block[36..]))
         }
         // Two paths of 108 bytes, which nothing needs.
-        0x31 | 0x32 => Some((ProxiedAddresses::Unix, block.get(216..)?)),
+        0x31 => Some((ProxiedAddresses::Unix, block.get(216..)?)),
         _ => None,
     }
 }
@@ -390,6 +398,13 @@ mod tests {
             with(b"\x03\0\x03abc"),
         ] {
             assert_eq!(parse(&head), Err(BadProxyHead::Malformed), "{head:?}");
+        }
+        for head in [
+            binary(0x21, 0x12, &V4),
+            binary(0x21, 0x22, &v6),
+            binary(0x21, 0x32, &[0; 216]),
+        ] {
+            assert_eq!(parse(&head), Err(BadProxyHead::Datagrams), "{head:?}");
         }
         let long = binary(0x21, 0x11, &[0; 16 * 1024]);
         assert_eq!(parse(&long[..16]), Err(BadProxyHead::TooLong));

@@ -68,6 +68,8 @@ pub(super) struct FrameMeter {
     counted: Instant,
     /// Requests are under way.
     is_at_work: bool,
+    /// The number of requests that the gateway has refused, and the client not learnt of.
+    refused: usize,
 }
 
 impl FrameMeter {
@@ -86,6 +88,7 @@ impl FrameMeter {
             most: budget,
             counted: Instant::now(),
             is_at_work: false,
+            refused: 0,
         }
     }
 
@@ -165,6 +168,18 @@ impl FrameMeter {
     /// Whether requests are under way.
     pub(super) fn is_at_work(&self) -> bool {
         self.is_at_work
+    }
+
+    /// The gateway refuses a request, by a reset that `h2` is to send.
+    pub(super) fn note_refusal(&mut self) {
+        self.refused += 1;
+    }
+
+    /// A refusal is sent: whether it is the gateway's, and not one of `h2`.
+    pub(super) fn takes_refusal(&mut self) -> bool {
+        let is_ours = self.refused > 0;
+        self.refused -= usize::from(is_ours);
+        is_ours
     }
 
     /// Whether the client has to leave.

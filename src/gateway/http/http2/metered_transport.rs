@@ -9,13 +9,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use crate::gateway::http::connection::log_refusal;
 use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::http2::frame_meter::{self, FrameMeter};
-use crate::gateway::http::http2::sent_frames::SentFrames;
+use crate::gateway::http::http2::sent_frames::{self, SentFrames};
 use crate::gateway::http::transport::{HALF_CLOSED, LINGER, PeerEnd, peer_end};
 use crate::gateway::slow_client::{Pace, PacedStream, StallTimer};
 use crate::gateway::socket::stream::Stream;
@@ -91,15 +92,16 @@ impl MeteredTransport {
             return;
         };
         self.has_moved |= left > 0;
-        let mut faults = 0;
         for part in parts {
             let count = part.len().min(left);
-            faults += self.sent.sent(&part[..count]);
+            for reset in self.sent.sent(&part[..count]) {
+                let is_ours = reset == Reason::REFUSED_STREAM
+                    && frame_meter::lock(&self.meter).takes_refusal();
+                if let Some(fault) = sent_frames::fault(reset).filter(|_| !is_ours) {
+                    log_refusal(&self.state, None, fault);
+                }
+            }
             left -= count;
-        }
-        for _ in 0..faults {
-            let reason = "it is malformed (RST_STREAM with PROTOCOL_ERROR)";
-            log_refusal(&self.state, None, reason);
         }
     }
 

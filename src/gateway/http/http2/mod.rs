@@ -12,10 +12,18 @@
 //!
 //! `h2` refuses on its own, by `RST_STREAM` with `PROTOCOL_ERROR`: pseudo-header fields that are missing, repeated or behind
 //! others, fields of a connection (`Connection`, `Transfer-Encoding`, `Upgrade`, …), `TE` other than `trailers`, and a body
-//! that is not as long as its `Content-Length` (§8.1.1, §8.2, §8.3); the log learns of that by [`sent_frames`]. Names in upper
-//! case, values with control characters and unknown pseudo-header fields are errors of compression to it, and end the connection,
-//! as any error of a stream may (§5.4.1). Trailers are dropped, whatever is in them. It bounds the frames of a
-//! head, the size of its fields, small frames of data that wait, and streams that are reset before they are answered.
+//! that is not as long as its `Content-Length` (§8.1.1, §8.2, §8.3); the log learns of that by [`sent_frames`]. It bounds the
+//! frames of a head, the size of its fields, small frames of data that wait, and streams that are reset before they are answered.
+//!
+//! It cannot be told otherwise in four things, of which none reaches an application:
+//!
+//! - Names in upper case, values with control characters and unknown pseudo-header fields are errors of compression to it, and
+//!   end the connection instead of the stream, as any error of a stream may (§5.4.1).
+//! - Trailers are dropped, whatever is in them. It keeps their pseudo-header fields, which make a request malformed (§8.1), to
+//!   itself, so that they are dropped as well.
+//! - Without `:authority`, it keeps the `:scheme` to itself: one that is not HTTP's is not found out then.
+//! - A fragment of `:path` is cut off, where HTTP/1 refuses the request.
+//!
 //! What is missing there is below `h2`, where frames pass: the frames of a client that are of no use, and the time for a
 //! head ([`frame_meter`]).
 
@@ -79,7 +87,7 @@ pub(super) async fn serve(stream: Stream, early: Bytes, state: Arc<ConnectionSta
     }
     let handshake = builder.handshake(transport);
     let stopped = pin!(async {
-        let manner = state.gateway.stop.begun().await;
+        let manner = state.gateway.generation.stop.begun().await;
         sleep(manner.linger()).await;
     });
     let begun = tokio::select! {

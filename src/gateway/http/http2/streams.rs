@@ -90,7 +90,7 @@ impl Streams {
         let mut interruption = pin!(async {
             tokio::select! {
                 biased;
-                _ = state.gateway.stop.begun() => {}
+                _ = state.gateway.generation.stop.begun() => {}
                 () = state.permit.close_asked() => {}
             }
         });
@@ -237,6 +237,7 @@ impl Streams {
     /// Refuses a request of which nothing was done, so that the client may send it again (RFC 9113 §8.7).
     fn refuse(&self, mut respond: SendResponse<Bytes>) {
         respond.send_reset(Reason::REFUSED_STREAM);
+        frame_meter::lock(&self.meter).note_refusal();
         crate::log_of!(
             LogKind::Refused,
             "refused a request from {}: too many are under way by HTTP/2 (runner.http.max_connections)",
@@ -259,7 +260,7 @@ impl Streams {
     /// `h2` ends the connection.
     fn is_over(&mut self) -> bool {
         let is_idle = self.is_idle();
-        let manner = self.state.gateway.stop.manner();
+        let manner = self.state.gateway.generation.stop.manner();
         let reads = frame_meter::lock(&self.meter).reads();
         let Some(ending) = &mut self.ending else {
             return false;
@@ -290,7 +291,8 @@ impl Streams {
             && error.is_go_away()
             && error.is_library()
         {
-            self.log(&format!("it does not keep to HTTP/2: {error}"));
+            let fault = connection_fault(error.reason().unwrap_or(Reason::PROTOCOL_ERROR));
+            self.log(&format!("{fault} ({error})"));
         }
     }
 
@@ -300,5 +302,20 @@ impl Streams {
             LogKind::Closed,
             "closed the HTTP/2 connection from {client}: {why}"
         );
+    }
+}
+
+/// What a client has done for which `h2` ends its connection (RFC 9113 §7).
+fn connection_fault(reason: Reason) -> &'static str {
+    match reason {
+        Reason::PROTOCOL_ERROR => {
+            "it sends a frame, or the name or value of a field, that HTTP/2 does not allow"
+        }
+        Reason::FLOW_CONTROL_ERROR => "it exceeds a window of HTTP/2",
+        Reason::FRAME_SIZE_ERROR => "it sends a frame of HTTP/2 of a wrong size",
+        Reason::COMPRESSION_ERROR => "it sends a head that cannot be decompressed",
+        Reason::STREAM_CLOSED => "it sends something behind the end of a request",
+        Reason::ENHANCE_YOUR_CALM => "it costs too much",
+        _ => "it does not keep to HTTP/2",
     }
 }

@@ -93,7 +93,7 @@ async fn negotiate(
 ) -> Option<Spoken> {
     let limits = gateway.options.handshakes;
     let stopped = pin!(async {
-        let manner = gateway.stop.begun().await;
+        let manner = gateway.generation.stop.begun().await;
         tokio::time::sleep(manner.linger()).await;
     });
     let shaken = tokio::select! {

@@ -21,6 +21,8 @@ pub(super) struct Chunks {
     /// The size of the chunk as far as it is read, then what is left of its data.
     size: u64,
     digits: u8,
+    /// How many bytes of data further chunks may have together; `None` for any.
+    room: Option<u64>,
     /// The bytes of extensions that have come.
     extensions: u16,
     /// The bytes of trailers that have come, and the number of trailers.
@@ -64,16 +66,40 @@ enum ChunkPosition {
     End,
 }
 
+/// Why no more of a body is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChunkFault {
+    /// It is no chunked body, and its end cannot be known.
+    Malformed(MalformedChunk),
+    /// A chunk is larger than what is left of the limit.
+    TooLarge,
+}
+
 /// What is no chunked body: the reason for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MalformedChunk(pub &'static str);
 
+impl From<MalformedChunk> for ChunkFault {
+    fn from(chunk: MalformedChunk) -> Self {
+        Self::Malformed(chunk)
+    }
+}
+
 impl Chunks {
-    /// Parses the next part: the number of its bytes that belong to the body if that ends in it, else `None`.
+    /// A body that may have so many bytes of data.
+    pub(super) fn new(limit: Option<u64>) -> Self {
+        Self {
+            room: limit,
+            ..Self::default()
+        }
+    }
+
+    /// Parses the next part: the number of its bytes that belong to the body if that ends in it, else `None`. A chunk that is
+    /// too large is found out by its size, before its data comes.
     ///
     /// # Errors
-    /// [`MalformedChunk`]: its end cannot be known.
-    pub(super) fn follow(&mut self, part: &[u8]) -> Result<Option<usize>, MalformedChunk> {
+    /// The first fault.
+    pub(super) fn follow(&mut self, part: &[u8]) -> Result<Option<usize>, ChunkFault> {
         let mut at = 0;
         while let Some(&byte) = part.get(at) {
             if self.position == ChunkPosition::Data {
@@ -90,11 +116,21 @@ impl Chunks {
             at += 1;
             self.position = self.step(byte)?;
             self.count()?;
-            if self.position == ChunkPosition::End {
+            if self.position == ChunkPosition::Data {
+                self.take_room()?;
+            } else if self.position == ChunkPosition::End {
                 return Ok(Some(at));
             }
         }
         Ok(None)
+    }
+
+    /// Called when the size of a chunk has come.
+    fn take_room(&mut self) -> Result<(), ChunkFault> {
+        if let Some(room) = &mut self.room {
+            *room = room.checked_sub(self.size).ok_or(ChunkFault::TooLarge)?;
+        }
+        Ok(())
     }
 
     fn step(&mut self, byte: u8) -> Result<ChunkPosition, MalformedChunk> {
@@ -230,10 +266,10 @@ impl ChunkPosition {
 
 #[cfg(test)]
 mod tests {
-    use super::{Chunks, MalformedChunk};
+    use super::{ChunkFault, Chunks};
 
     /// How much of a text is a chunked body, if it comes in parts of this size.
-    fn length(text: &str, size: usize) -> Result<Option<usize>, MalformedChunk> {
+    fn length(text: &str, size: usize) -> Result<Option<usize>, ChunkFault> {
         let mut chunks = Chunks::default();
         let mut before = 0;
         for part in text.as_bytes().chunks(size) {
@@ -333,6 +369,32 @@ mod tests {
             (trailers(9, 1000), false),
         ] {
             assert_eq!(length(&text, 10_000).is_ok(), is_good, "{text}");
+        }
+    }
+
+    /// Whatever is left of the limit is for the next chunk, and one byte more is refused at the end of the line of its size.
+    #[test]
+    fn a_chunk_is_no_larger_than_what_is_left_of_the_limit() {
+        let within = "3\r\nabc\r\n7\r\n";
+        for (last, limit, fault) in [
+            ("", 10, None),
+            ("0123456\r\n0\r\n\r\n", 10, None),
+            ("0123456\r\n1\r\n", 10, Some(ChunkFault::TooLarge)),
+            (
+                "0123456\r\nffffffffffffffff\r\n",
+                10,
+                Some(ChunkFault::TooLarge),
+            ),
+            ("", 9, Some(ChunkFault::TooLarge)),
+            ("", 0, Some(ChunkFault::TooLarge)),
+        ] {
+            let text = format!("{within}{last}");
+            for size in [1, 2, 1000] {
+                let mut chunks = Chunks::new(Some(limit));
+                let mut parts = text.as_bytes().chunks(size);
+                let found = parts.find_map(|part| chunks.follow(part).err());
+                assert_eq!(found, fault, "{text:?} of {limit} by {size}");
+            }
         }
     }
 

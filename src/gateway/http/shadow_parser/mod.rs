@@ -19,8 +19,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::{Buf, Bytes};
 use tokio::io::ReadBuf;
 
+use crate::gateway::body::spool::SpoolError;
 use crate::gateway::http::request_timer::AwaitedRequest;
-use crate::gateway::http::shadow_parser::chunked::{Chunks, MalformedChunk};
+use crate::gateway::http::shadow_parser::chunked::{ChunkFault, Chunks, MalformedChunk};
 use crate::gateway::http::shadow_parser::framing::Framing;
 use crate::gateway::http::shadow_parser::head::{Head, StandIn, WholeHead};
 use crate::gateway::http::shadow_parser::head_limits::HeadLimits;
@@ -58,6 +59,8 @@ struct SeenHead {
 #[derive(Debug, Default)]
 pub(super) struct ShadowParser {
     limits: HeadLimits,
+    /// The largest chunked body, in bytes; `None` for any. That of another body is checked when it is received.
+    max_body: Option<u64>,
     /// Whether a connection may begin with HTTP/2.
     takes_http2: bool,
     /// The number of reads that brought something.
@@ -74,7 +77,7 @@ pub(super) struct ShadowParser {
     /// The number of messages that have ended here.
     ended: u64,
     /// The fault in the body of the message that has not ended.
-    malformed: Option<&'static str>,
+    body_fault: Option<ChunkFault>,
 }
 
 #[derive(Debug, Default)]
@@ -106,10 +109,12 @@ struct PassedBytes {
 }
 
 impl ShadowParser {
-    /// The parser of a new connection, which may begin with HTTP/2 if `takes_http2`.
-    pub(super) fn new(limits: HeadLimits, takes_http2: bool) -> Self {
+    /// The parser of a new connection, whose bodies have at most `max_body` bytes, and which may begin with HTTP/2 if
+    /// `takes_http2`.
+    pub(super) fn new(limits: HeadLimits, max_body: u64, takes_http2: bool) -> Self {
         Self {
             limits,
+            max_body: Some(max_body),
             takes_http2,
             ..Self::default()
         }
@@ -208,8 +213,8 @@ impl ShadowParser {
                         self.end();
                         used
                     }
-                    Err(MalformedChunk(reason)) => {
-                        self.malformed = Some(reason);
+                    Err(fault) => {
+                        self.body_fault = Some(fault);
                         self.position = Position::Lost;
                         0
                     }
@@ -257,7 +262,7 @@ impl ShadowParser {
                 }
             }
             Framing::Length(length) => Position::Body(length),
-            Framing::Chunked => Position::Chunks(Chunks::default()),
+            Framing::Chunked => Position::Chunks(Chunks::new(self.max_body)),
         };
         self.heads.push_back(SeenHead { framing, hidden });
     }
@@ -298,9 +303,12 @@ impl ShadowParser {
         self.heads.is_empty() && matches!(self.position, Position::Upgrade)
     }
 
-    /// The fault in the body that hyper is reading.
-    pub(super) fn fault(&self) -> Option<&'static str> {
-        self.malformed.filter(|_| !self.is_in_step())
+    /// The refusal of the body that hyper is reading, if it has a fault (400) or is too large (413).
+    pub(super) fn fault(&self) -> Option<Refusal> {
+        match self.body_fault.filter(|_| !self.is_in_step())? {
+            ChunkFault::Malformed(MalformedChunk(reason)) => Some(Refusal::malformed(reason)),
+            ChunkFault::TooLarge => Some(SpoolError::TooLarge.into()),
+        }
     }
 
     /// The number of reads, if the last one ended a request that hyper has read, or there was none: neither side owes the

@@ -103,7 +103,8 @@ impl RequestLine {
     }
 }
 
-/// Checks the length and the bytes of a target.
+/// Checks the length and the bytes of a target. No form of one has a fragment (RFC 9112 §3.2): a proxy that cuts it off and a
+/// server that does not would see two targets.
 ///
 /// # Errors
 /// What is wrong with it: 400 or 414.
@@ -114,7 +115,11 @@ pub(in crate::gateway::http) fn check_target(
     if target.len() > limits.target {
         return Err(too_long(limits));
     }
-    match target.iter().find(|byte| !byte.is_ascii_graphic()) {
+    let is_foreign = |byte: &&u8| !byte.is_ascii_graphic() || **byte == b'#';
+    match target.iter().find(is_foreign) {
+        Some(b'#') => Err(Refusal::malformed(
+            "the target contains a fragment (`#`), which is not for servers",
+        )),
         Some(byte) => Err(Refusal::malformed(format!(
             "the target contains the byte {byte:#04x}, which is to be encoded as %{byte:02X}"
         ))),
@@ -184,11 +189,12 @@ mod tests {
             for before in ["/a", "/?a", "http://h/a", "a", "*", "a:", "http://", "?"] {
                 let odd = [before.as_bytes(), &[byte], b"b"].concat();
                 let line = [b"GET ", &*odd, b" HTTP/1.1"].concat();
+                let is_good = byte.is_ascii_graphic() && byte != b'#';
                 let Ok((instead, sent)) = parsed(&line) else {
-                    assert!(!byte.is_ascii_graphic(), "{byte:#x}");
+                    assert!(!is_good, "{byte:#x}");
                     continue;
                 };
-                assert!(byte.is_ascii_graphic(), "{byte:#x}");
+                assert!(is_good, "{byte:#x}");
                 match sent {
                     Some(sent) => assert_eq!(sent, odd),
                     None => assert_eq!(instead, line),

@@ -311,7 +311,7 @@ proptest! {
         let got = given(&mut whole, &text, &[usize::MAX]);
         prop_assert_eq!(given(&mut cut, &text, &sizes), got);
         prop_assert_eq!(&whole.heads, &cut.heads);
-        prop_assert_eq!(whole.malformed, cut.malformed);
+        prop_assert_eq!(whole.body_fault, cut.body_fault);
         prop_assert_eq!(whole.is_in_head(), cut.is_in_head());
     }
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use crate::gateway::graceful_stop::{CROSSED, Manner};
 use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
+use crate::gateway::http::seldom::Seldom;
 use crate::gateway::http::transport::LINGER;
 use crate::gateway::http::websocket::acceptance::AcceptedWebSocket;
 use crate::gateway::http::websocket::carrier::Carrier;
@@ -36,6 +38,8 @@ const TURN: u64 = 256 * 1024;
 
 /// The status code for a client that does not keep to a rule of the server (RFC 6455 §7.4.1).
 const POLICY: u16 = 1008;
+
+const UNACCEPTABLE: &str = "since a reload, the client is not accepted any more";
 
 const TOO_SLOW: &str = "the rest of a frame comes too slowly";
 
@@ -62,6 +66,8 @@ pub(super) struct Session<'a, C> {
     heartbeat: Option<Heartbeat>,
     /// Once only the client is waited for, renewed with each part that it takes.
     patience: Option<Patience>,
+    /// Over TLS: ready when a reload has come since which the client is not accepted any more.
+    unacceptable: Option<Seldom<Unacceptable<'a>>>,
     /// The bytes that the heartbeat knows of.
     heard: u64,
     /// More could be read or taken if more had been written.
@@ -70,6 +76,8 @@ pub(super) struct Session<'a, C> {
     path: Box<str>,
     log_line: Option<Box<LogLine>>,
 }
+
+type Unacceptable<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// A message that is being written.
 struct Sending {
@@ -109,7 +117,11 @@ impl<'a, C: Carrier> Session<'a, C> {
         state: &'a ConnectionState,
     ) -> Self {
         let options = &state.gateway.options;
+        let unacceptable =
+            |_| -> Unacceptable<'a> { Box::pin(state.gateway.not_accepted(&state.connection)) };
+        let tls = state.connection.tls.as_ref();
         Self {
+            unacceptable: tls.map(unacceptable).map(Seldom::new),
             state,
             carrier,
             phase: Closing::Open(accepted.socket),
@@ -139,7 +151,7 @@ impl<'a, C: Carrier> Session<'a, C> {
         drop(self.phase);
         match ending {
             Ending::Orderly => {
-                let time = match self.state.gateway.stop.manner() {
+                let time = match self.state.gateway.generation.stop.manner() {
                     Some(Manner::Drain) => CROSSED,
                     Some(Manner::Retire | Manner::HandOver) | None => LINGER,
                 };
@@ -152,6 +164,13 @@ impl<'a, C: Carrier> Session<'a, C> {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
         let turn = self.moved() + TURN;
+        if !matches!(self.phase, Closing::Left)
+            && let Some(unacceptable) = &mut self.unacceptable
+            && Pin::new(unacceptable).poll(context).is_ready()
+        {
+            self.unacceptable = None;
+            self.fail(POLICY, UNACCEPTABLE, None);
+        }
         loop {
             self.is_held_up = false;
             while self.moved() < turn && self.may_read(context) {
@@ -347,7 +366,7 @@ impl<'a, C: Carrier> Session<'a, C> {
 
     fn poll_timers(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
         if self.is_ending(context) {
-            let stop = &self.state.gateway.stop;
+            let stop = &self.state.gateway.generation.stop;
             let patience = self.patience.get_or_insert_with(|| Patience::new(stop));
             ready!(patience.poll_over(context));
             return Poll::Ready(match self.outflow.is_empty() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 
@@ -111,6 +111,19 @@ impl ClientVerifier {
                 message: error.to_string(),
             }]
         })
+    }
+
+    /// Whether a client is accepted that shows these certificates, in PEM format and its own first, or none.
+    pub(super) fn accepts(&self, chain: &[String]) -> bool {
+        let read = |pem: &String| CertificateDer::from_pem_slice(pem.as_bytes()).ok();
+        let chain: Vec<CertificateDer<'_>> = chain.iter().filter_map(read).collect();
+        match chain.split_first() {
+            Some((own, others)) => {
+                let checked = self.check.verify_client_cert(own, others, UnixTime::now());
+                checked.is_ok()
+            }
+            None => self.terms.is_optional,
+        }
     }
 }
 

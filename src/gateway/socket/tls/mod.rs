@@ -11,12 +11,14 @@ use crate::gateway::socket::tls::certificate::Certificate;
 use crate::gateway::socket::tls::certificates::Certificates;
 use crate::gateway::socket::tls::client_certificate::ClientVerifier;
 use crate::gateway::socket::tls::provider::provider;
+use crate::interface::TlsConnection;
 use crate::interface::master_status::CertificateStatus;
 
 pub mod acme_store;
 pub mod certificate;
 mod certificates;
 pub mod client_certificate;
+mod handshake_fault;
 mod provider;
 mod session_variables;
 pub mod throw_away;
@@ -92,6 +94,15 @@ impl TlsSetup {
     #[must_use]
     pub(crate) fn accepts_the_same(&self, other: &Self) -> bool {
         self.0.verifier == other.0.verifier
+    }
+
+    /// Whether a client that was accepted would be accepted now, and known by the same certificate.
+    pub(crate) fn accepts(&self, session: &TlsConnection) -> bool {
+        let chain = session.client.as_ref().map(|client| &*client.chain);
+        match &self.0.verifier {
+            Some(verifier) => verifier.accepts(chain.unwrap_or_default()),
+            None => chain.is_none(),
+        }
     }
 
     /// The certificate that an authority issues, if one is asked for.

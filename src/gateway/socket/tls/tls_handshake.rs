@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::gateway::socket::stream::{Peer, Stream};
-use crate::gateway::socket::tls::{TlsSetup, session_variables};
+use crate::gateway::socket::tls::{TlsSetup, handshake_fault, session_variables};
 use crate::interface::TlsConnection;
 
 /// The threads for handshakes, and the handshakes that are under way.
@@ -143,7 +143,8 @@ async fn negotiate(stream: Stream, TlsSetup(setup): TlsSetup) -> io::Result<Spok
     }
     let accepted = TlsAcceptor::from(Arc::clone(&setup.config))
         .accept(stream)
-        .await?;
+        .await
+        .map_err(handshake_fault::explained)?;
     let session = session_variables::describe(accepted.get_ref().1, setup.exports_certificates);
     let stream = Stream::Tls(Box::new(accepted));
     Ok(Spoken::Tls(stream, Some(Arc::new(session))))

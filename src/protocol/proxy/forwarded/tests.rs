@@ -150,6 +150,20 @@ fn malformed_values_are_refused() {
             ForwardedField::Prefix,
         ),
         ("X-Forwarded-Prefix: /a?b", ForwardedField::Prefix),
+        ("X-Forwarded-Prefix: /a#b", ForwardedField::Prefix),
+        ("X-Forwarded-Prefix: /a/../b", ForwardedField::Prefix),
+        ("X-Forwarded-Prefix: /..", ForwardedField::Prefix),
+        ("X-Forwarded-Prefix: /./a", ForwardedField::Prefix),
+        ("X-Forwarded-Prefix: /%2e%2E/a", ForwardedField::Prefix),
+        ("X-Forwarded-Prefix: /.%2e", ForwardedField::Prefix),
+        ("X-Forwarded-Prefix: /a//b", ForwardedField::Prefix),
+        ("X-Forwarded-Prefix: /%2Fevil", ForwardedField::Prefix),
+        ("X-Forwarded-Prefix: /a%2F", ForwardedField::Prefix),
+        ("X-Forwarded-Prefix: %2Fa", ForwardedField::Prefix),
+        ("X-Forwarded-Prefix: /%5cevil", ForwardedField::Prefix),
+        ("X-Forwarded-Prefix: /a%0d%0aX:%20b", ForwardedField::Prefix),
+        ("X-Forwarded-Prefix: /a%00", ForwardedField::Prefix),
+        ("X-Forwarded-Prefix: /a b", ForwardedField::Prefix),
         ("X-Forwarded-Host: \u{e9}", ForwardedField::Host),
     ] {
         assert_eq!(
@@ -157,6 +171,16 @@ fn malformed_values_are_refused() {
             Err(BadForwarded(field)),
             "{line}"
         );
+    }
+    for prefix in [
+        "/a%20b/%C3%A9",
+        "/%252e%252e",
+        "/...",
+        "/.well-known",
+        "/a..b",
+    ] {
+        let found = original(&X_FORWARDED, &format!("X-Forwarded-Prefix: {prefix}/"));
+        assert_eq!(found.map(|found| found.prefix), Ok(prefix.to_owned()));
     }
     for prefix in ["/", "//", ""] {
         let found = original(&X_FORWARDED, &format!("X-Forwarded-Prefix: {prefix}"));
