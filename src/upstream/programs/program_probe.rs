@@ -21,6 +21,9 @@ const MOMENT: Duration = Duration::from_millis(100);
 /// The longest first line of an answer, in bytes.
 const LONGEST: usize = 1024;
 
+/// How much is read behind it, in bytes.
+const MOST: u64 = 1 << 20;
+
 /// What a process is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Probe {
@@ -65,7 +68,10 @@ impl Probe {
         })
     }
 
-    async fn ask_over(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    async fn ask_over(
+        &self,
+        mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> io::Result<()> {
         match self {
             Self::Connect => Ok(()),
             Self::Http(path) => {
@@ -74,6 +80,7 @@ impl Probe {
                 );
                 stream.write_all(question.as_bytes()).await?;
                 let status = status(&first_line(&mut stream).await?)?;
+                tokio::spawn(read_rest(stream));
                 match status {
                     200..400 => Ok(()),
                     _ => Err(io::Error::other(format!("it has answered {status}"))),
@@ -117,6 +124,13 @@ async fn first_line(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>
     Ok(line)
 }
 
+/// Reads what else comes: a server that cannot send its whole answer may write so to its log, at each question.
+async fn read_rest(stream: impl AsyncRead + Unpin) {
+    let (mut rest, mut nowhere) = (stream.take(MOST), tokio::io::sink());
+    // What is longer, or goes on, is broken off.
+    let _ = timeout(PATIENCE, tokio::io::copy(&mut rest, &mut nowhere)).await;
+}
+
 /// The status in the first line of an answer (RFC 9112 §4).
 fn status(line: &[u8]) -> io::Result<u16> {
     let line = std::str::from_utf8(line).unwrap_or_default();
@@ -146,6 +160,21 @@ mod tests {
             program.await.expect("no panic");
             asked.map_err(|error| error.to_string())
         })
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_to_its_end() {
+        // Less than is sent.
+        let (ours, mut theirs) = duplex(64);
+        let program = tokio::spawn(async move {
+            let _ = theirs.read(&mut [0; 1024]).await;
+            theirs.write_all(b"HTTP/1.1 204 \r\n").await?;
+            theirs.write_all(&[b'x'; 1000]).await
+        });
+        let asked = Probe::Http("/".to_owned()).ask_over(ours).await;
+        asked.expect("a good status");
+        let sent = program.await.expect("no panic");
+        sent.expect("it was read");
     }
 
     #[test]
