@@ -11,6 +11,7 @@ use crate::import::listen_url::listen_url;
 use crate::import::section_lines::{broken, whole};
 use crate::import::unit_json::placed_json::{PlacedJson, without_comments};
 use crate::import::unit_json::unit_reader::Reader;
+use crate::import::uwsgi_ini::no_ini;
 use crate::syntax::{Diagnostic, Place, Source, Span};
 
 mod placed_json;
@@ -42,6 +43,9 @@ pub fn read(source: &Arc<Source>, section: Option<&str>) -> Result<ImportedSite,
         raw: raw.get(),
         text: &text,
     };
+    if root.member("uwsgi").is_some() && root.member("listeners").is_none() {
+        return Err(no_ini(source, "JSON"));
+    }
     let mut reader = Reader {
         routes: root.member("routes"),
         applications: root

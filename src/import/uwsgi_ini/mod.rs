@@ -40,6 +40,9 @@ const DEPTH: usize = 8;
 /// # Errors
 /// The file is broken, or there is no such section.
 pub fn read(source: &Arc<Source>, section: Option<&str>) -> Result<ImportedSite, Diagnostic> {
+    if let Some(form) = other_form(&source.text) {
+        return Err(no_ini(source, form));
+    }
     let sections = sections(source, SYNTAX)?;
     let wanted = section.unwrap_or(SECTION);
     let mut lines = Vec::new();
@@ -96,6 +99,25 @@ fn without_blocks<'a>(lines: &[&'a KeyValue]) -> (Vec<&'a KeyValue>, Vec<(&'a Ke
         }
     }
     (always, conditional)
+}
+
+/// The language of a text that is no INI, among those that uWSGI reads.
+fn other_form(text: &str) -> Option<&'static str> {
+    let mut lines = text.lines().map(str::trim);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    match first {
+        // What merges leave is a mistake in an INI file.
+        _ if first.starts_with('<') && !first.starts_with("<<") => Some("XML"),
+        "---" | "uwsgi:" => Some("YAML"),
+        _ if first.starts_with('{') => Some("JSON"),
+        _ => None,
+    }
+}
+
+/// The mistake that a file of uWSGI's is none that is read.
+pub(super) fn no_ini(source: &Arc<Source>, form: &str) -> Diagnostic {
+    let hint = "write its options below `[uwsgi]`, each as `name = value`";
+    broken(&whole(source), format!("uWSGI's {form} is not read")).with_hint(hint)
 }
 
 /// The lines of a section, those of the sections that it includes in their places.
