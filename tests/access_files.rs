@@ -76,6 +76,29 @@ fn a_file_is_opened_again_by_signals_and_by_a_reload() {
 }
 
 #[test]
+fn a_file_that_cannot_be_opened_again_is_told_each_time_and_the_old_one_goes_on() {
+    let folder =
+        folder("[runner.log]\naccess_file = 'logs/access.log'\n").file("logs/access.log", "");
+    let server = serve(&folder);
+    server.get("/first").ok();
+    assert_eq!(targets(&folder, "logs/access.log", 1), ["/first"]);
+    fs::rename(folder.path("logs"), folder.path("gone")).unwrap();
+    for number in 1..=3 {
+        server.signal(Signal::USR1);
+        let said = "logs/access.log` again: No such file or directory; the old file is used on\n";
+        server.wait_for_log(|log| log.matches(said).count() == number);
+        server.get(&format!("/{number}")).ok();
+        targets(&folder, "gone/access.log", number + 1);
+    }
+    fs::create_dir(folder.path("logs")).unwrap();
+    server.signal(Signal::USR1);
+    server.wait_for_log(|log| log.contains("logs/access.log` is open again\n"));
+    server.get("/last").ok();
+    assert_eq!(targets(&folder, "logs/access.log", 1), ["/last"]);
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
 fn a_reload_changes_the_file_or_ends_it() {
     let folder = folder("[runner.log]\naccess_file = 'one.log'\n");
     let server = serve(&folder);

@@ -23,6 +23,7 @@ async fn answer(request: Request) -> Response {
     let mut response = Response {
         status: StatusCode::OK,
         reason: None,
+        about: None,
         headers: HeaderMap::new(),
         body: ResponseBody::Bytes(Bytes::new()),
     };

@@ -163,7 +163,7 @@ fn nothing_else_is_sent_whatever_the_target() {
     assert_eq!(ended.status, 0);
     for outside in ["/out", "/far", "/up/secret"] {
         let line = format!(
-            "404 for GET: `{outside}` below `public`: a link leads out of the folder (--follow allows that)\n"
+            "404 for GET {outside}: `{outside}` below `public`: a link leads out of the folder (--follow allows that)\n"
         );
         assert_eq!(ended.stderr.matches(&line).count(), 1, "{}", ended.stderr);
     }
@@ -400,7 +400,9 @@ fn what_may_not_be_read_is_forbidden() {
     assert_eq!(server.get("/style.css").status, 403);
     let ended = server.stop();
     assert!(
-        ended.stderr.contains("403 for GET: `/style.css`"),
+        ended
+            .stderr
+            .contains("403 for GET /style.css: `/style.css`"),
         "{}",
         ended.stderr
     );

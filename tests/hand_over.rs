@@ -47,6 +47,7 @@ impl Application for Version {
             Response {
                 status: StatusCode::OK,
                 reason: None,
+                about: None,
                 headers: HeaderMap::new(),
                 body: ResponseBody::Bytes(Self::says(self.0).into()),
             }

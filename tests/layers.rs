@@ -290,6 +290,28 @@ fn graph_shows_what_arguments_change() {
         );
 }
 
+/// An application without its options would be another one.
+#[test]
+fn graph_shows_options() {
+    let folder = Folder::new().file("public/index.html", "").file(
+        "app.ini",
+        "app = commands.Alias(command=['launch', '--reload=browser', 'site'])\n\
+         site = commands.Routes({\n\
+         \x20   '/': ['files', 'public', '--cache', '*=no-cache', '--follow'],\n\
+         \x20   '/api/': ['upstream', 'http', '--strip-prefix', '--ready', '/up', 'exec:', 'sh', '-c'],\n\
+         })\n",
+    );
+    let graph = folder.runner(["graph", "app.ini"]).run();
+    let graph = graph.success();
+    for line in [
+        "  launch --reload=browser\n",
+        "files --cache '*=no-cache' --follow ",
+        "upstream --strip-prefix --ready /up http exec: sh -c ",
+    ] {
+        assert!(graph.contains(line), "{line:?}\n{graph}");
+    }
+}
+
 #[test]
 fn options_behind_an_alias_override_its_own() {
     let alias = "app = commands.Alias(command=['serve', '-p', '8123', '--host', 'a', 'demo'])\n";

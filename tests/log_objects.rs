@@ -33,6 +33,7 @@ def application(environ, start_response):
     os.write(2, b'raw one\\nraw two\\n')
     subprocess.run(['sh', '-c', 'echo from a program; echo \\'{\"level\":\"error\"}\\''])
     print('x' * 100_000)
+    os.write(2, b'y' * 100_000 + b'\\n')
     thread = threading.Thread(target=lambda: {}['of a thread'])
     thread.start()
     thread.join()
@@ -65,11 +66,15 @@ log.access = True
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 fn serve(kind: &str, settings: &str) -> Server {
+    serve_with(kind, &format!("{SETTINGS}{settings}"))
+}
+
+fn serve_with(kind: &str, settings: &str) -> Server {
     let application = if kind == "WSGI" { WSGI } else { ASGI };
     let folder = Folder::new().file("app.py", application).file(
         "app.ini",
         format!(
-            "app = commands.Alias(command=['serve', '{kind}', 'import:app.application'])\nurl = 'unix:socket'\n{SETTINGS}{settings}"
+            "app = commands.Alias(command=['serve', '{kind}', 'import:app.application'])\nurl = 'unix:socket'\n{settings}"
         ),
     );
     let address = Address::Unix(folder.path("socket"));
@@ -178,13 +183,25 @@ fn each_line_is_an_object_whoever_writes_it() {
         assert!(found["worker"].as_i64().unwrap() > 1, "{found}");
         assert_eq!(found["level"], "info");
     }
-    let long: usize = of_good
-        .iter()
-        .filter_map(|object| object["message"].as_str())
-        .filter(|text| text.starts_with("xxx"))
-        .map(str::len)
-        .sum();
-    assert_eq!(long, 100_000);
+    // A line that is too long for an object has parts, which say whether they go on. None is empty.
+    for character in ["x", "y"] {
+        let is_part = |object: &&Value| {
+            let text = object["message"].as_str().unwrap();
+            text.starts_with(character) && text.len() > 1000
+        };
+        // What comes through the pipe names no request.
+        let parts: Vec<&Value> = match character {
+            "x" => of_good.iter().filter(is_part).collect(),
+            _ => objects.iter().filter(is_part).take(4).collect(),
+        };
+        let length = |object: &&Value| object["message"].as_str().unwrap().len();
+        assert_eq!(parts.iter().map(length).sum::<usize>(), 100_000);
+        let (last, first) = parts.split_last().unwrap();
+        assert!(first.iter().all(|part| part["partial"] == true));
+        assert!(last.get("partial").is_none());
+    }
+    let empty = of_good.iter().filter(|object| object["message"] == "");
+    assert_eq!(empty.count(), 1);
     // So is the traceback of a thread.
     let of_thread: Vec<&Value> = objects
         .iter()
@@ -244,6 +261,35 @@ fn each_line_is_an_object_whoever_writes_it() {
         for member in ["queued", "worker"] {
             assert_eq!(access[member].is_number(), is_known, "{access}");
         }
+    }
+}
+
+/// A form that other programs read is the message; the members are the same as in the form of objects.
+#[test]
+fn an_access_log_in_another_form_has_the_members_beside_its_line() {
+    let settings = SETTINGS.replace("access = True", "access = 'combined'");
+    let server = serve_with("WSGI", &settings);
+    let folder = server.folder().clone();
+    let reply = get(&server, "/good?a=b");
+    let id = reply.header("x-request-id").unwrap().to_owned();
+    assert_eq!(server.stop().status, 0);
+    let objects = objects(&folder.read("log"));
+    let access = objects
+        .iter()
+        .find(|object| object.get("method").is_some())
+        .unwrap_or_else(|| panic!("{objects:#?}"));
+    let message = access["message"].as_str().unwrap();
+    assert!(
+        message.ends_with("\"GET /good?a=b HTTP/1.1\" 200 7 \"-\" \"-\""),
+        "{access}"
+    );
+    assert_eq!(access["method"], "GET");
+    assert_eq!(access["target"], "/good?a=b");
+    assert_eq!(access["status"], 200);
+    assert_eq!(access["request_id"], *id);
+    assert_eq!(access["trace_id"], TRACE);
+    for member in ["duration", "queued", "worker"] {
+        assert!(access[member].is_number(), "{member}: {access}");
     }
 }
 

@@ -431,7 +431,7 @@ fn if_the_disk_is_full_the_application_waits_and_nothing_is_lost() {
     let limited = "trap '' XFSZ; ulimit -f 1024; exec runner runIni app.ini";
     let server = folder.program("bash", ["-c", limited]).start();
     let mut slow = ask(&server, &format!("/stream/{LARGE}"));
-    let said = server.wait_for_log(|log| log.contains("cannot store a response in"));
+    let said = server.wait_for_log(|log| log.contains("cannot store the response in"));
     let line = said
         .lines()
         .find(|line| line.contains("cannot store"))
@@ -440,7 +440,7 @@ fn if_the_disk_is_full_the_application_waits_and_nothing_is_lost() {
     assert_eq!(
         line,
         format!(
-            "runner: cannot store a response in `{kept}`: File too large; the application waits for its client (runner.tmp)"
+            "runner: GET /stream/{LARGE}: cannot store the response in `{kept}`: File too large; the application waits for its client (runner.tmp)"
         )
     );
     let reply = slow.reply("GET");

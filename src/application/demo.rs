@@ -62,6 +62,7 @@ fn respond(request: &Request) -> Response {
     Response {
         status: StatusCode::OK,
         reason: None,
+        about: None,
         headers,
         body: ResponseBody::Bytes(text.into()),
     }

@@ -62,6 +62,7 @@ impl FixedAnswer {
             Self::Respond { status, .. } if !may_have_text(*status) => Response {
                 status: *status,
                 reason: None,
+                about: None,
                 headers: HeaderMap::new(),
                 body: ResponseBody::Bytes(Bytes::new()),
             },
@@ -75,6 +76,7 @@ impl FixedAnswer {
                 Response {
                     status: *status,
                     reason: None,
+                    about: None,
                     headers,
                     body: ResponseBody::Bytes(text),
                 }

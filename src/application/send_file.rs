@@ -18,7 +18,7 @@ use crate::application::files::file_response;
 use crate::application::files::open_file::{OpenFile, PathContent};
 use crate::application::files::wanted_path::WantedPath;
 use crate::interface::body_file::on_disk;
-use crate::interface::{Application, Pending, Request, RequestIds, Response, ResponseBody};
+use crate::interface::{Application, Pending, Request, RequestName, Response, ResponseBody};
 use crate::log::LogKind;
 use crate::protocol::cgi::path_info::{decode, split_query};
 
@@ -212,6 +212,7 @@ fn conditions_of(request: &Request) -> Request {
         target: request.target.clone(),
         headers,
         ids: request.ids.clone(),
+        application: request.application.clone(),
         ..Request::default()
     }
 }
@@ -259,13 +260,12 @@ fn refused(request: &Request, named: &NamedFile, status: StatusCode, reason: &st
         true => "X-Accel-Redirect",
         false => "X-Sendfile",
     };
+    let name = RequestName::of(request);
     crate::log_of!(
         LogKind::NotReadable,
-        about = RequestIds::subject_of(request.ids.as_deref()),
-        "{} for {} {}: the application wants `{}` to be sent ({field}), but {reason}",
+        about = name.subject(),
+        "{} for {name}: the application wants `{}` to be sent ({field}), but {reason}",
         status.as_u16(),
-        request.method,
-        String::from_utf8_lossy(&request.target),
         String::from_utf8_lossy(named.value.as_bytes())
     );
     Response::plain(status)

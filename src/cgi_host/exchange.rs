@@ -25,7 +25,7 @@ use crate::cgi_host::script_process::{self, NotStarted, ScriptProcess, StartedSc
 use crate::cgi_host::{script_environment, script_errors};
 use crate::children::cause;
 use crate::interface::master_status::Totals;
-use crate::interface::{BlockSender, Request, RequestName, Response, ResponseBody};
+use crate::interface::{BlockSender, Blocks, Request, RequestName, Response, ResponseBody};
 use crate::log::LogKind;
 use crate::protocol::cgi::program_head::{HeadReader, ProgramHead};
 
@@ -158,7 +158,7 @@ impl ScriptExchange<'_> {
             );
         if is_empty {
             // The program may end as it likes.
-            let _ = promise.send(answer(head, ResponseBody::Bytes(Bytes::new())));
+            let _ = promise.send(self.response(head, ResponseBody::Bytes(Bytes::new())));
             return self.finish(process, Some(output)).await;
         }
         let mut body = BytesMut::from(first);
@@ -178,13 +178,13 @@ impl ScriptExchange<'_> {
                 self.bad_gateway(&crash, promise);
                 return process.terminate(GRACE).await;
             }
-            let _ = promise.send(answer(head, ResponseBody::Bytes(body)));
+            let _ = promise.send(self.response(head, ResponseBody::Bytes(body)));
             return self.finish(process, None).await;
         }
-        let (sender, blocks) = self.host.depot.blocks();
+        let (sender, blocks) = Blocks::of(&self.host.depot, Some(&self.about));
         let _ = sender.push(body);
         if promise
-            .send(answer(head, ResponseBody::Stream(blocks)))
+            .send(self.response(head, ResponseBody::Stream(blocks)))
             .is_err()
         {
             drop(output);
@@ -409,22 +409,23 @@ impl ScriptExchange<'_> {
         );
         self.refuse(StatusCode::GATEWAY_TIMEOUT, promise);
     }
-}
 
-/// The answer with a head and a body.
-fn answer(head: ProgramHead, body: ResponseBody) -> ScriptAnswer {
-    let response = Response {
-        status: match head.local_redirect {
-            // For a client that is to look there itself.
-            Some(_) => StatusCode::FOUND,
-            None => head.status,
-        },
-        reason: head.reason,
-        headers: head.headers,
-        body,
-    };
-    match head.local_redirect {
-        Some(path) => ScriptAnswer::LocalRedirect(path, response),
-        None => ScriptAnswer::Response(response),
+    /// The answer with a head and a body.
+    fn response(&self, head: ProgramHead, body: ResponseBody) -> ScriptAnswer {
+        let response = Response {
+            status: match head.local_redirect {
+                // For a client that is to look there itself.
+                Some(_) => StatusCode::FOUND,
+                None => head.status,
+            },
+            reason: head.reason,
+            about: Some(self.about.clone()),
+            headers: head.headers,
+            body,
+        };
+        match head.local_redirect {
+            Some(path) => ScriptAnswer::LocalRedirect(path, response),
+            None => ScriptAnswer::Response(response),
+        }
     }
 }

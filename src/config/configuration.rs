@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::checks::checked_value::AUTO;
+use super::checks::contradictions;
 use super::checks::unread::unread;
 use super::checks::validate;
 use super::files::file_format::{FileFormat, format_of};
@@ -102,7 +103,7 @@ impl Configuration {
         let mut mistakes = loader.mistakes;
         let mut at_start = unread(&loader.rules, &loader.foreign);
         let settings = validate::settings(&loader.rules, &mut mistakes);
-        at_start.extend(validate::long_drain(&loader.rules, &settings));
+        at_start.extend(contradictions::doubts(&loader.rules, &settings));
         validate::sort_by_place(&mut at_start);
         let configuration = Self {
             rules: Arc::new(loader.rules),

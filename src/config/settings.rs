@@ -285,7 +285,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.tls.acme_folder = '/var/lib/my_app/acme'";
     "runner.tls.cert" SettingKind::Paths, DefaultValue::Unset,
         "Certificate for addresses with https",
-        "The file with the certificate for addresses that begin with `https:`, in PEM format: first that of the server, then those that vouch for it (`fullchain.pem`). In a list, each client gets the certificate for the name that it asks for (SNI), or else the first. A reload reads the files again; the user that the server runs as must be able to read them then. `check` finds certificates that have expired, or are for other names.",
+        "The file with the certificate for addresses that begin with `https:`, in PEM format: first that of the server, then those that vouch for it (`fullchain.pem`). In a list, each client gets the certificate for the name that it asks for (SNI), or else the first. A reload reads the files again; the user that the server runs as must be able to read them then. `check` finds certificates that have expired, or are for other names; the log warns of one that expires within two weeks.",
         "runner.tls.cert = '/etc/letsencrypt/live/example.com/fullchain.pem'";
     "runner.tls.client_auth" SettingKind::Choice(&["required", "optional"]), DefaultValue::Text("required"),
         "Whether clients must have a certificate",

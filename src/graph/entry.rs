@@ -1,10 +1,11 @@
 //! The rows of the table of commands, and the words behind the name of a command, parsed by clap. Each word keeps the
 //! place where it was written.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
 
 use clap::builder::PossibleValuesParser;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::graph::node::Node;
@@ -389,6 +390,31 @@ impl Arguments {
             Some(word) => wrong.at(word).into(),
             None => wrong.into(),
         }
+    }
+
+    /// The options that were given, as they can be written, if they are those of a name.
+    #[must_use]
+    pub fn options_of(&self, name: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for argument in clap_command(self.entry).get_arguments() {
+            let id = argument.get_id().as_str();
+            let is_given = self.entry.name == name
+                && self.options.ids().any(|known| known == id)
+                && self.options.value_source(id) == Some(ValueSource::CommandLine);
+            let Some(option) = argument.get_long().filter(|_| is_given) else {
+                continue;
+            };
+            let is_joined = argument.is_require_equals_set();
+            let values = self.options.get_raw(id).into_iter().flatten();
+            for value in values.map(OsStr::to_string_lossy) {
+                match argument.get_action().takes_values() {
+                    true if is_joined => words.push(format!("--{option}={value}")),
+                    true => words.extend([format!("--{option}"), value.into_owned()]),
+                    false => words.push(format!("--{option}")),
+                }
+            }
+        }
+        words
     }
 
     /// Takes the first word.

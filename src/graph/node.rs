@@ -35,8 +35,8 @@ pub trait Node {
         None
     }
 
-    /// What is wrong with the settings of TLS, if it is a server that may speak it.
-    fn tls_problems(&self) -> Option<Vec<Diagnostic>> {
+    /// What is wrong with its addresses and the settings about them, if it is a server whose addresses they are.
+    fn address_problems(&self) -> Option<Vec<Diagnostic>> {
         None
     }
 
@@ -155,12 +155,14 @@ pub fn draw_application(
     tree: &mut Vec<Branch>,
 ) {
     match application {
-        ApplicationName::BuiltIn { what, origin, .. } => {
-            tree.push(Branch::written(
-                depth,
-                what.to_string(),
-                scope.place(origin),
-            ));
+        ApplicationName::BuiltIn {
+            what,
+            options,
+            origin,
+            ..
+        } => {
+            let text = with_options(&what.to_string(), what.name(), options);
+            tree.push(Branch::written(depth, text, scope.place(origin)));
             if let BuiltIn::Routes(routes) = what {
                 for route in routes {
                     let place = scope.place(&route.origin);
@@ -189,6 +191,17 @@ pub fn draw_application(
             ));
         }
     }
+}
+
+/// Words with options behind the name that they begin with: what follows may be the words of a program.
+#[must_use]
+pub fn with_options(words: &str, name: &str, options: &[String]) -> String {
+    let rest = words.strip_prefix(name).unwrap_or_default();
+    let quoted = options.iter().map(|option| match option.starts_with("--") {
+        true => option.into(),
+        false => shell_words::quote(option),
+    });
+    quoted.fold(name.to_owned(), |words, option| words + " " + &option) + rest
 }
 
 /// A command that ends by itself: the name for a drawing, and the function that runs it.

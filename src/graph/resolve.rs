@@ -203,6 +203,7 @@ fn application_of(
             let one = |value: RouteValue| route(commands, scope, value, &line, &inside);
             let application = ApplicationName::BuiltIn {
                 what: routes::of(scope, &table, &routes, &one)?,
+                options: Vec::new(),
                 origin: routes.whole(),
                 settings: inside.around,
             };
@@ -227,20 +228,18 @@ fn application_of(
                 let own = scope.of_application(&settings)?;
                 let built_in = parsed.and_then(|mut arguments| {
                     let what = name(&own, &mut arguments)?;
-                    Ok((what, arguments.line))
-                });
-                let (what, line) = match word.origin {
-                    Origin::CommandLine => built_in?,
-                    _ => built_in.map_err(in_alias)?,
-                };
-                Ok((
-                    ApplicationName::BuiltIn {
+                    let application = ApplicationName::BuiltIn {
+                        options: arguments.options_of(what.name()),
                         what,
-                        origin: word.origin,
+                        origin: word.origin.clone(),
                         settings,
-                    },
-                    line,
-                ))
+                    };
+                    Ok((application, arguments.line))
+                });
+                match word.origin {
+                    Origin::CommandLine => built_in,
+                    _ => built_in.map_err(in_alias),
+                }
             }
             EntryKind::Adapter(interface) => {
                 let adapter = Adapter {

@@ -1,6 +1,7 @@
 //! The body of a response between the application and the client: both ends, and the file in between. A worker is free
 //! when it has made a response, however slowly the client receives it.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -14,92 +15,17 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::interface::backlog::{Backlog, BacklogRoom, BodyEnd, Recipient, ResponseAllowance};
-use crate::interface::blocks::depot_limits::DepotLimits;
 use crate::interface::body_file::BodyFile;
 use crate::interface::conversation::Correspondent;
+use crate::interface::request::{RequestName, log_response};
 use crate::log::LogKind;
-use crate::log_of;
-use crate::memory_release::Occupancy;
 
 pub use body_errors::{Gone, Truncated};
+pub use depot::Depot;
 
 mod body_errors;
+mod depot;
 mod depot_limits;
-
-/// Stores the responses of an application until their clients have received them.
-#[derive(Debug)]
-pub struct Depot {
-    limits: DepotLimits,
-    /// Complete responses that clients have not received yet.
-    delivering: Occupancy,
-}
-
-impl Depot {
-    /// Stores bytes that do not stay in memory in files in a folder, up to `limit` bytes of each response.
-    #[must_use]
-    pub fn new(folder: PathBuf, limit: u64) -> Self {
-        Self {
-            limits: DepotLimits::new(folder, limit),
-            delivering: Occupancy::default(),
-        }
-    }
-
-    /// The same with a limit on what is stored of all responses, in bytes. Beyond it, nothing more is: applications wait
-    /// for their clients.
-    #[must_use]
-    pub fn with_total(mut self, total: u64) -> Self {
-        self.limits.total = total;
-        self
-    }
-
-    /// Whether a complete response of so many bytes may stay in memory; where it may not, there are files for it.
-    #[must_use]
-    pub fn has_memory_for(&self, length: usize) -> bool {
-        self.limits.has_memory_for(length)
-    }
-
-    /// How many complete responses clients have not received yet.
-    #[must_use]
-    pub fn delivering(&self) -> usize {
-        self.delivering.now()
-    }
-
-    /// Both ends of a response's body.
-    #[must_use]
-    pub fn blocks(self: &Arc<Self>) -> (BlockSender, Blocks) {
-        self.blocks_told_to(None)
-    }
-
-    /// The same, where the application's side is told of each block that the gateway has taken, and when the client has gone
-    /// away, instead of waiting for that: nothing is stored in a file, as long as the application does not send more than
-    /// it has room for.
-    #[must_use]
-    pub fn blocks_with_credit(
-        self: &Arc<Self>,
-        correspondent: Arc<dyn Correspondent>,
-    ) -> (BlockSender, Blocks) {
-        self.blocks_told_to(Some(correspondent))
-    }
-
-    fn blocks_told_to(
-        self: &Arc<Self>,
-        correspondent: Option<Arc<dyn Correspondent>>,
-    ) -> (BlockSender, Blocks) {
-        let delivery = Arc::new(Delivery {
-            depot: Arc::clone(self),
-            backlog: Mutex::default(),
-            taken: Notify::new(),
-            gone: Notify::new(),
-            correspondent,
-        });
-        let blocks = Blocks {
-            delivery: Arc::clone(&delivery),
-            reading: None,
-            length: None,
-        };
-        (BlockSender(delivery), blocks)
-    }
-}
 
 /// A response body's receiving end. Dropping it tells the application that the client has gone away.
 pub struct Blocks {
@@ -124,10 +50,12 @@ struct Delivery {
     /// The client has gone away.
     gone: Notify,
     correspondent: Option<Arc<dyn Correspondent>>,
+    /// The request, for the log.
+    about: Option<RequestName>,
 }
 
-impl std::fmt::Debug for Delivery {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Delivery {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Delivery").finish_non_exhaustive()
     }
 }
@@ -138,6 +66,15 @@ fn lock<T>(delivery: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Delivery {
+    fn log(&self, kind: LogKind, what: fmt::Arguments<'_>) {
+        log_response(kind, self.about.as_ref(), what);
+    }
+
+    fn log_excess(&self) {
+        let what = format_args!("the application gave more bytes than it announced");
+        self.log(LogKind::InvalidAnswer, what);
+    }
+
     fn allowance(&self, backlog: &Backlog) -> ResponseAllowance {
         self.depot.limits.allowance(backlog.kept.end)
     }
@@ -203,11 +140,10 @@ impl Delivery {
                 Err(error) => {
                     backlog.waiting.put_back(piece);
                     backlog.unwritable = true;
-                    log_of!(
-                        LogKind::NotStored,
-                        "cannot store a response in `{}`: {error}; the application waits for its client (runner.tmp)",
-                        self.depot.limits.folder.display()
-                    );
+                    let folder = self.depot.limits.folder.display();
+                    self.log(LogKind::NotStored, format_args!(
+                        "cannot store the response in `{folder}`: {error}; the application waits for its client (runner.tmp)"
+                    ));
                 }
             }
             self.account(&mut backlog);
@@ -325,10 +261,7 @@ impl BlockSender {
             Recipient::Gone => return Err(Gone),
             _ if block.is_empty() => return Ok(()),
             Recipient::Satisfied => {
-                log_of!(
-                    LogKind::InvalidAnswer,
-                    "the application gave more bytes than it announced"
-                );
+                self.0.log_excess();
                 self.0.leave(&mut backlog);
                 return Err(Gone);
             }
@@ -363,10 +296,55 @@ impl Drop for BlockSender {
 }
 
 impl Blocks {
+    /// Both ends of the body of the response to a request.
+    #[must_use]
+    pub fn of(depot: &Arc<Depot>, about: Option<&RequestName>) -> (BlockSender, Self) {
+        Self::told_to(None, depot, about)
+    }
+
+    /// The same, where the application's side is told of each block that the gateway has taken, and when the client has gone
+    /// away, instead of waiting for that: nothing is stored in a file, as long as the application does not send more than
+    /// it has room for.
+    #[must_use]
+    pub fn with_credit(
+        correspondent: Arc<dyn Correspondent>,
+        depot: &Arc<Depot>,
+        about: Option<&RequestName>,
+    ) -> (BlockSender, Self) {
+        Self::told_to(Some(correspondent), depot, about)
+    }
+
+    fn told_to(
+        correspondent: Option<Arc<dyn Correspondent>>,
+        depot: &Arc<Depot>,
+        about: Option<&RequestName>,
+    ) -> (BlockSender, Self) {
+        let delivery = Arc::new(Delivery {
+            depot: Arc::clone(depot),
+            backlog: Mutex::default(),
+            taken: Notify::new(),
+            gone: Notify::new(),
+            correspondent,
+            about: about.cloned(),
+        });
+        let blocks = Self {
+            delivery: Arc::clone(&delivery),
+            reading: None,
+            length: None,
+        };
+        (BlockSender(delivery), blocks)
+    }
+
     /// The ends of a body that stays in memory: its sender waits for the client.
     #[must_use]
     pub fn channel() -> (BlockSender, Self) {
-        Arc::new(Depot::new(PathBuf::new(), 0)).blocks()
+        Self::of(&Arc::new(Depot::new(PathBuf::new(), 0)), None)
+    }
+
+    /// The request whose response it is, for the log.
+    #[must_use]
+    pub fn about(&self) -> Option<&RequestName> {
+        self.delivery.about.as_ref()
     }
 
     /// The same body with a length, in bytes, that is known beforehand.
@@ -452,7 +430,8 @@ impl Blocks {
                 Ok(self.take(&mut backlog, piece))
             }
             Err(error) => {
-                log_of!(LogKind::NotStored, "cannot read a stored response: {error}");
+                let what = format_args!("cannot read the stored response: {error}");
+                self.delivery.log(LogKind::NotStored, what);
                 self.delivery.leave(&mut backlog);
                 backlog.ending = BodyEnd::Truncated;
                 Err(Truncated)
@@ -470,10 +449,7 @@ impl Blocks {
             self.delivery.clear(&mut backlog);
             self.delivery.delivered(&mut backlog);
             if more {
-                log_of!(
-                    LogKind::InvalidAnswer,
-                    "the application gave more bytes than it announced"
-                );
+                self.delivery.log_excess();
                 self.delivery.leave(&mut backlog);
             }
             self.delivery.taken.notify_one();
@@ -490,8 +466,8 @@ impl Drop for Blocks {
     }
 }
 
-impl std::fmt::Debug for Blocks {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Blocks {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Blocks").finish_non_exhaustive()
     }
 }

@@ -18,6 +18,7 @@ pub use conversation::{
 };
 pub use request::{
     Connection, Errors, Request, RequestBody, RequestIds, RequestName, RequestTimes, Scheme,
+    log_response,
 };
 pub use response::{Response, ResponseBody};
 pub use tls_connection::{TlsClient, TlsConnection};

@@ -12,7 +12,8 @@ use tokio::sync::mpsc::Sender;
 
 use crate::interface::body_file::BodyFile;
 use crate::interface::tls_connection::TlsConnection;
-use crate::log::LogSubject;
+use crate::log::{LogKind, LogSubject};
+use crate::log_of;
 
 /// One complete request. The gateway has received all of it, body included, before an application
 /// sees it.
@@ -43,6 +44,8 @@ pub struct Request {
     pub errors: Errors,
     /// What lines of the log about it name, if they are to.
     pub ids: Option<Arc<RequestIds>>,
+    /// The application that answers it, by its name in lines of the log, where a server has several.
+    pub application: Option<Arc<str>>,
     /// Where its times are noted, if the gateway shows them.
     pub times: Option<Arc<RequestTimes>>,
     /// The client asks for a WebSocket, correctly, and the gateway can speak its protocol (RFC 6455 §4.2.1): a response
@@ -143,13 +146,14 @@ impl fmt::Display for RequestIds {
 /// The characters of a target that a line of the log shows.
 const LONGEST_TARGET: usize = 200;
 
-/// A request's method, target and ids, as lines of the log name it. The target is a copy, so that the buffer in which the
-/// request came is free for the next one.
+/// A request's method, target, ids and application, as lines of the log name it. The target is a copy, so that the buffer in
+/// which the request came is free for the next one.
 #[derive(Clone, Debug, Default)]
 pub struct RequestName {
     method: Method,
     target: Arc<[u8]>,
     ids: Option<Arc<RequestIds>>,
+    application: Option<Arc<str>>,
 }
 
 impl fmt::Display for RequestName {
@@ -175,6 +179,7 @@ impl RequestName {
             method: request.method.clone(),
             target: Arc::from(&*request.target),
             ids: request.ids.clone(),
+            application: request.application.clone(),
         }
     }
 
@@ -182,6 +187,12 @@ impl RequestName {
     #[must_use]
     pub fn method(&self) -> &str {
         self.method.as_str()
+    }
+
+    /// Whether the request may be sent once more (RFC 9110 §9.2.2).
+    #[must_use]
+    pub fn is_idempotent(&self) -> bool {
+        self.method.is_idempotent()
     }
 
     /// The target, escaped for a terminal.
@@ -194,7 +205,18 @@ impl RequestName {
     /// What a line of the log is about that names the request.
     #[must_use]
     pub fn subject(&self) -> LogSubject<'_> {
-        RequestIds::subject_of(self.ids.as_deref())
+        LogSubject {
+            application: self.application.as_deref(),
+            ..RequestIds::subject_of(self.ids.as_deref())
+        }
+    }
+}
+
+/// Writes a line of the log about the response to a request, which it names first where it is known.
+pub fn log_response(kind: LogKind, about: Option<&RequestName>, what: fmt::Arguments<'_>) {
+    match about {
+        Some(name) => log_of!(kind, about = name.subject(), "{name}: {what}"),
+        None => log_of!(kind, about = LogSubject::default(), "{what}"),
     }
 }
 

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use crate::interface::blocks::{Blocks, Depot};
 use crate::interface::body_file::BodyFile;
 use crate::interface::conversation::WebSocket;
+use crate::interface::request::RequestName;
 
 /// The answer to a request. Gateways add what their protocol needs (`Date`, `Connection`, chunks) and
 /// leave out parts that it forbids (the body of an answer to `HEAD`, of a 204 or a 304).
@@ -17,6 +18,9 @@ pub struct Response {
     pub status: StatusCode,
     /// The reason phrase where it is not the standard one.
     pub reason: Option<Bytes>,
+    /// The request that it answers, for lines of the log about it; `None` for one of runner's own, about which there is
+    /// nothing to say.
+    pub about: Option<RequestName>,
     /// The header fields. `Content-Length`, where present, is the application's.
     pub headers: HeaderMap,
     /// The body.
@@ -46,13 +50,13 @@ pub enum ResponseBody {
 }
 
 impl ResponseBody {
-    /// A complete body: as it is, or in a file where all responses have used up their memory.
+    /// A complete body of the response to a request: as it is, or in a file where all responses have used up their memory.
     #[must_use]
-    pub fn stored(depot: &Arc<Depot>, body: Bytes) -> Self {
+    pub fn stored(depot: &Arc<Depot>, body: Bytes, about: Option<&RequestName>) -> Self {
         if depot.has_memory_for(body.len()) {
             return Self::Bytes(body);
         }
-        let (sender, blocks) = depot.blocks();
+        let (sender, blocks) = Blocks::of(depot, about);
         let blocks = blocks.with_length(body.len() as u64);
         // Its client cannot have gone away yet.
         let _ = sender.push(body);
@@ -79,6 +83,7 @@ impl Response {
         Self {
             status,
             reason: None,
+            about: None,
             headers,
             body: ResponseBody::Bytes(text.into()),
         }

@@ -25,7 +25,7 @@ pub struct Usage {
 }
 
 /// Options of gunicorn, uWSGI, Granian and uvicorn that are something else here, and what to write.
-const OPTIONS_ELSEWHERE: [(&str, &str); 18] = [
+const OPTIONS_ELSEWHERE: [(&str, &str); 24] = [
     ("-b", LISTEN),
     ("--bind", LISTEN),
     ("--http", LISTEN),
@@ -44,9 +44,16 @@ const OPTIONS_ELSEWHERE: [(&str, &str); 18] = [
     ("--interface", INTERFACE),
     ("--loop", "set `runner.asgi.loop` in a file"),
     ("--lifespan", "set `runner.asgi.lifespan` in a file"),
+    ("--tls", HTTPS),
+    ("--certfile", HTTPS),
+    ("--keyfile", HTTPS),
+    ("--ssl-certfile", HTTPS),
+    ("--ssl-keyfile", HTTPS),
+    ("--reload", "write `launch` instead of `serve`: it reloads"),
 ];
 
 const LISTEN: &str = "write `--host HOST -p PORT`, or a URL: `tcp://HOST:PORT`, `unix:PATH`";
+const HTTPS: &str = "`launch --tls` makes a certificate for this machine; elsewhere write `url = 'https://HOST:PORT'`, `runner.tls.cert` and `runner.tls.key` in a file";
 const WORKERS: &str = "set `runner.workers.max` in a file";
 const NAME: &str = "name the application without an option: `WSGI import:my_app.application`";
 const FACTORY: &str = "write `()` behind the name of the function: `ASGI import:main:create_app()`";

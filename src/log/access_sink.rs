@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::access_file::AccessFile;
+use super::form::Level;
 use super::syslog::{Facility, Syslog};
 use super::text::without_numbers;
 
@@ -162,6 +163,7 @@ impl Sink {
             is_torn: false,
             missing: Trouble::default(),
             reopening: None,
+            is_old: false,
             unopened: Trouble::default(),
         };
         let thread = std::thread::Builder::new().name("access log".to_owned());
@@ -240,6 +242,8 @@ struct SinkWriter {
     missing: Trouble,
     /// When the file is to be opened again.
     reopening: Option<Instant>,
+    /// The file is one that was to be opened again, and could not be.
+    is_old: bool,
     unopened: Trouble,
 }
 
@@ -283,6 +287,8 @@ impl SinkWriter {
             SinkOrder::Reopen => {
                 self.write();
                 self.reopening = Some(Instant::now());
+                // A person or a program has just asked for it: a failure is said now, however short the last one is ago.
+                self.unopened = Trouble::default();
                 self.reopen();
             }
             SinkOrder::Direct(target) => {
@@ -290,6 +296,7 @@ impl SinkWriter {
                 self.target = target;
                 self.is_torn = false;
                 self.reopening = None;
+                self.is_old = false;
             }
             SinkOrder::Flush(done) => {
                 self.write();
@@ -352,10 +359,19 @@ impl SinkWriter {
             self.reopening = match file.reopen() {
                 Ok(()) => {
                     self.is_torn = false;
+                    self.unopened = Trouble::default();
+                    if take(&mut self.is_old) {
+                        crate::log_at!(
+                            Level::Info,
+                            "the access log `{}` is open again",
+                            file.path().display()
+                        );
+                    }
                     None
                 }
                 Err(error) => {
                     self.unopened.add(1, &error);
+                    self.is_old = true;
                     Some(now + RETRY)
                 }
             };

@@ -17,13 +17,13 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socke
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::de::IgnoredAny;
 
-use super::form::{Level, LineStyle, object};
+use super::form::{Level, LineStyle, object, partial};
 use super::json_object::JsonObject;
 
 /// The longest packet, in bytes: more than a message of the longest length in `output.py`, all of it escaped.
 const LARGEST_PACKET: usize = 256 * 1024;
 
-/// The length from which on a line without an end becomes an object, in bytes.
+/// The longest line that is given on in one part, in bytes.
 const LONGEST_LINE: usize = 32 * 1024;
 
 /// How many reads are made before the thread lets another one look, which ends the process.
@@ -110,7 +110,7 @@ pub(super) fn finish(put: Put) {
         let mut state = near.lock();
         near.read(&mut state, put);
         if !state.line.is_empty() {
-            put(of_text(&state.line));
+            put(of_text(&state.line, false));
             state.line.clear();
         }
     }
@@ -164,8 +164,8 @@ impl NearEnds {
         }
         for _ in 0..READS {
             match rustix::io::read(&self.pipe, &mut buffer[..]) {
-                Ok(length @ 1..) => split_lines(line, &buffer[..length], |line| {
-                    put(of_text(line));
+                Ok(length @ 1..) => split_lines(line, &buffer[..length], |line, goes_on| {
+                    put(of_text(line, goes_on));
                 }),
                 Ok(0) | Err(_) => break,
             }
@@ -173,26 +173,34 @@ impl NearEnds {
     }
 }
 
-/// Gives each line that has ended to `put`, without its end. What is left of the last one is added to `line`.
-pub(super) fn split_lines(line: &mut Vec<u8>, text: &[u8], mut put: impl FnMut(&[u8])) {
+/// Gives each line that has ended to `put`, without its end, and the beginnings of one that is too long, which go on: the
+/// last part of a line is never empty. What is left of the last line is added to `line`.
+pub(super) fn split_lines(line: &mut Vec<u8>, text: &[u8], mut put: impl FnMut(&[u8], bool)) {
     for part in text.split_inclusive(|byte| *byte == b'\n') {
-        match part.strip_suffix(b"\n") {
-            Some(part) => {
-                line.extend_from_slice(part);
-                put(line);
-                line.clear();
-            }
-            None => line.extend_from_slice(part),
+        let whole = part.strip_suffix(b"\n");
+        line.extend_from_slice(whole.unwrap_or(part));
+        let mut begin = 0;
+        while line.len() - begin > LONGEST_LINE {
+            let end = character_end(line, begin + LONGEST_LINE);
+            put(&line[begin..end], true);
+            begin = end;
         }
-        if line.len() > LONGEST_LINE {
-            put(line);
+        line.drain(..begin);
+        if whole.is_some() {
+            put(line, false);
             line.clear();
         }
     }
 }
 
+/// Where a text can be cut so that no character of UTF-8 is torn, shortly before a place in it.
+fn character_end(text: &[u8], place: usize) -> usize {
+    let is_begin = |place: &usize| text[*place] & 0xc0 != 0x80;
+    (place - 3..=place).rev().find(is_begin).unwrap_or(place)
+}
+
 fn of_packet(packet: &[u8]) -> String {
-    object_in(packet).map_or_else(|| of_text(packet), str::to_owned)
+    object_in(packet).map_or_else(|| of_text(packet, false), str::to_owned)
 }
 
 /// A packet if it is what it should be: one line that is an object.
@@ -205,18 +213,23 @@ fn object_in(packet: &[u8]) -> Option<&str> {
     is_object.then_some(text)
 }
 
-/// A text as an object.
-fn of_text(text: &[u8]) -> String {
+/// A text as an object, or a part of a line that goes on in the next one.
+fn of_text(text: &[u8], goes_on: bool) -> String {
     let message = String::from_utf8_lossy(text);
     let members = JsonObject::default()
         .text("message", Some(&message))
-        .text("stream", Some("stderr"))
-        .into_members();
-    object(SystemTime::now(), Level::Info, &members) + "\n"
+        .text("stream", Some("stderr"));
+    let members = match goes_on {
+        true => partial(members),
+        false => members,
+    };
+    object(SystemTime::now(), Level::Info, &members.into_members()) + "\n"
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::proptest;
+
     use super::{LONGEST_LINE, object_in, split_lines};
 
     #[test]
@@ -224,13 +237,38 @@ mod tests {
         let mut line = Vec::new();
         let mut lines = Vec::new();
         for text in [&b"on"[..], b"e\n\ntw", b"o\nthr", b"ee"] {
-            split_lines(&mut line, text, |line| lines.push(line.to_vec()));
+            split_lines(&mut line, text, |line, goes_on| {
+                assert!(!goes_on);
+                lines.push(line.to_vec());
+            });
         }
         assert_eq!(lines, [&b"one"[..], b"", b"two"]);
         assert_eq!(line, b"three");
-        let long = vec![b'x'; 3 * LONGEST_LINE];
-        split_lines(&mut line, &long, |_| ());
-        assert!(line.is_empty());
+    }
+
+    proptest! {
+        /// However a long line comes in: its parts are all of it, none is too long, empty or has half of a character, and
+        /// all but the last one go on.
+        #[test]
+        fn a_long_line_is_split_into_parts_that_say_so(
+            length in LONGEST_LINE - 4..3 * LONGEST_LINE,
+            at_once in 1_usize..2 * LONGEST_LINE,
+            first in "[a-zé€]{0,3}",
+        ) {
+            let long = first + &"€".repeat(length / 3);
+            let mut line = Vec::new();
+            let mut parts = Vec::new();
+            for text in format!("{long}\n").as_bytes().chunks(at_once) {
+                split_lines(&mut line, text, |part, goes_on| parts.push((part.to_vec(), goes_on)));
+            }
+            assert!(line.is_empty());
+            let (_, ends) = parts.last().unwrap();
+            assert!(!ends);
+            assert_eq!(parts.iter().filter(|(_, goes_on)| !goes_on).count(), 1);
+            let texts = parts.iter().map(|(part, _)| std::str::from_utf8(part).unwrap());
+            assert!(texts.clone().all(|text| (1..=LONGEST_LINE).contains(&text.len())));
+            assert_eq!(texts.collect::<String>(), long);
+        }
     }
 
     #[test]

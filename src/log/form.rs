@@ -10,7 +10,7 @@ use rustix::fs::fstat;
 
 use super::control_characters::{escaped, escaped_but_colours};
 use super::json_object::JsonObject;
-use super::text::without_numbers;
+use super::text::{with_ids, without_numbers};
 use crate::clock::{self, PerSecond};
 
 /// How serious a message is.
@@ -127,7 +127,8 @@ pub(super) fn is_json() -> bool {
         .is_some_and(|form| form.style == LineStyle::Json)
 }
 
-/// What a message is about: members of its object, where lines are objects.
+/// What a message is about: members of its object, where lines are objects. Elsewhere the application and the request stand
+/// in the text.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogSubject<'a> {
     /// The name of an application, where a server has several. Lines that are no objects begin with it.
@@ -141,6 +142,14 @@ pub struct LogSubject<'a> {
 }
 
 impl<'a> LogSubject<'a> {
+    /// A connection, or a request that could not be read.
+    pub const CONNECTION: Self = Self {
+        application: None,
+        worker: None,
+        request_id: None,
+        trace_id: None,
+    };
+
     /// An application, by its name if it has one.
     #[must_use]
     pub fn application(name: Option<&'a str>) -> Self {
@@ -156,8 +165,13 @@ impl<'a> LogSubject<'a> {
 pub(super) enum LineKind<'a> {
     /// A message of ours.
     Message(Level),
-    /// What a program has written that we have started, and what belongs before it where lines are no objects.
-    Output(&'a str),
+    /// What a program has written that we have started.
+    Output {
+        /// What belongs before it where lines are no objects.
+        before: &'a str,
+        /// It is a part of a line whose rest comes next.
+        goes_on: bool,
+    },
     /// Mistakes and the like, which begin with `error: ` or `warning: ` themselves.
     Drawn(Level),
     /// Lines of the access log, which have a time of their own, in a format that programs read.
@@ -170,7 +184,7 @@ impl LineKind<'_> {
     fn level(self) -> Level {
         match self {
             Self::Message(level) | Self::Drawn(level) => level,
-            Self::Output(_) | Self::Access | Self::Object => Level::Info,
+            Self::Output { .. } | Self::Access | Self::Object => Level::Info,
         }
     }
 }
@@ -187,16 +201,35 @@ pub(super) fn formed(kind: LineKind<'_>, subject: LogSubject<'_>, text: &str) ->
     if form.style == LineStyle::Json {
         let object = match kind {
             LineKind::Object => text.to_owned(),
-            LineKind::Message(_) | LineKind::Output(_) | LineKind::Drawn(_) | LineKind::Access => {
+            LineKind::Output { goes_on: true, .. } => {
+                let members = partial(JsonObject::default().members(&members(text, subject)));
+                put_object(form, now, seconds, kind.level(), &members.into_members())
+            }
+            LineKind::Message(_)
+            | LineKind::Output { .. }
+            | LineKind::Drawn(_)
+            | LineKind::Access => {
                 put_object(form, now, seconds, kind.level(), &members(text, subject))
             }
         };
         return object + "\n";
     }
+    let text = match kind {
+        LineKind::Message(_) => with_ids(text, subject.request_id, subject.trace_id),
+        LineKind::Output { goes_on: true, .. } => format!("{text}…").into(),
+        LineKind::Output { .. } | LineKind::Drawn(_) | LineKind::Access | LineKind::Object => {
+            text.into()
+        }
+    };
     put_before(
         &before(kind, subject, form, now, seconds),
-        &without_controls(kind, text),
+        &without_controls(kind, &text),
     )
+}
+
+/// Marks an object whose message goes on in the next object about the same.
+pub(super) fn partial(object: JsonObject) -> JsonObject {
+    object.number("partial", true)
 }
 
 /// A text that a terminal shows and does not obey, whatever clients and applications have put into it. What is drawn has
@@ -204,7 +237,7 @@ pub(super) fn formed(kind: LineKind<'_>, subject: LogSubject<'_>, text: &str) ->
 fn without_controls<'a>(kind: LineKind<'_>, text: &'a str) -> Cow<'a, str> {
     match kind {
         LineKind::Message(_) | LineKind::Access => escaped(text),
-        LineKind::Drawn(_) | LineKind::Output(_) => escaped_but_colours(text),
+        LineKind::Drawn(_) | LineKind::Output { .. } => escaped_but_colours(text),
         // JSON has its own escapes.
         LineKind::Object => Cow::Borrowed(text),
     }
@@ -281,7 +314,8 @@ fn before(
         LineStyle::Time if matches!(kind, LineKind::Access | LineKind::Object) => String::new(),
         LineStyle::Time => format!("{}.{:03}Z ", seconds.at(now), clock::millisecond(now)),
     };
-    if form.style == LineStyle::Time && matches!(kind, LineKind::Message(_) | LineKind::Output(_)) {
+    let has_level = matches!(kind, LineKind::Message(_) | LineKind::Output { .. });
+    if form.style == LineStyle::Time && has_level {
         before.push_str(level.word());
         before.push(' ');
     }
@@ -299,7 +333,7 @@ fn before(
             before.push_str(": ");
         }
     }
-    if let LineKind::Output(name) = kind {
+    if let LineKind::Output { before: name, .. } = kind {
         before.push_str(name);
     }
     before
@@ -363,7 +397,11 @@ mod tests {
 
     #[test]
     fn each_line_of_a_text_has_the_same_beginning() {
-        use LineKind::{Access, Drawn, Message, Output};
+        use LineKind::{Access, Drawn, Message};
+        let output = LineKind::Output {
+            before: "node[7]: ",
+            goes_on: false,
+        };
         let failure = Drawn(Level::Error);
         let error = Message(Level::Error);
         let info = Message(Level::Info);
@@ -396,10 +434,10 @@ mod tests {
             (
                 LineStyle::Time,
                 Some("shop"),
-                Output("node[7]: "),
+                output,
                 "2000-10-10T13:55:36.042Z info shop: node[7]: ",
             ),
-            (LineStyle::Plain, None, Output("node[7]: "), "node[7]: "),
+            (LineStyle::Plain, None, output, "node[7]: "),
         ] {
             let expected = format!("{before}one\n{before}\n{before}two\n");
             assert_eq!(shown(style, name, kind), expected);

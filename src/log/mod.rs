@@ -83,12 +83,12 @@ pub fn write(level: Level, subject: LogSubject<'_>, text: Arguments<'_>) {
     put(message_about(level, subject, &text.to_string()));
 }
 
-/// The same for messages that clients can cause as often as they like: some of each kind are written in a second, the rest
-/// is counted.
+/// The same for messages that clients can cause as often as they like: some of each kind, about each application, are
+/// written in a second, the rest is counted.
 pub fn write_of(kind: LogKind, subject: LogSubject<'_>, text: Arguments<'_>) {
     let message = message_about(kind.level(), subject, &text.to_string());
     match QUEUE.get() {
-        Some(queue) => queue.put_of(kind, message),
+        Some(queue) => queue.put_of(kind, subject.application, message),
         None => now(&message),
     }
 }
@@ -122,11 +122,19 @@ pub fn lost(lines: u64) {
     }
 }
 
-/// Writes a line of the access log, in a single write, to its destination: see [`direct_access`].
-pub fn access(line: String) {
-    if let Some(line) = access_sink::put(line) {
-        put(formed(LineKind::Access, LogSubject::default(), &line));
-    }
+/// Writes a line of the access log, in a single write, to its destination: see [`direct_access`]. In a log of objects it is
+/// one, of this time, with `members` of its own beside the line as `message`.
+pub fn access(line: String, time: SystemTime, members: impl FnOnce(&str) -> String) {
+    let Some(line) = access_sink::put(line) else {
+        return;
+    };
+    put(match form::is_json() {
+        true => {
+            let object = object(time, Level::Info, &members(&line));
+            formed(LineKind::Object, LogSubject::default(), &object)
+        }
+        false => formed(LineKind::Access, LogSubject::default(), &line),
+    });
 }
 
 /// Writes a line of the access log that is an object of JSON. `members` are those that it has beside `time`, `level` and
@@ -206,6 +214,12 @@ impl Write for StandardError {
     }
 }
 
+/// Whether lines are objects.
+#[must_use]
+pub fn has_objects() -> bool {
+    form::is_json()
+}
+
 /// Whether standard error is written in colour: not where lines are objects.
 #[must_use]
 pub fn colour() -> bool {
@@ -256,13 +270,11 @@ macro_rules! log_at {
     };
 }
 
-/// The same for messages that clients can cause as often as they like: `log_of!(LogKind::Refused, "refused a request")`.
+/// The same for messages that clients can cause as often as they like. Most are about a request, so each says what it is
+/// about: `log_of!(LogKind::NotReadable, about = name.subject(), "cannot read a file")`.
 #[macro_export]
 macro_rules! log_of {
     ($kind:expr, about = $subject:expr, $($part:tt)*) => {
         $crate::log::write_of($kind, $subject, format_args!($($part)*))
-    };
-    ($kind:expr, $($part:tt)*) => {
-        $crate::log::write_of($kind, $crate::log::LogSubject::default(), format_args!($($part)*))
     };
 }

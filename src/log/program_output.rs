@@ -62,9 +62,13 @@ impl ProgramOutput {
                 worker: Some(pid),
                 ..LogSubject::application(application.as_deref())
             };
-            let whole = |line: &[u8]| {
+            let whole = |line: &[u8], goes_on| {
                 let line = String::from_utf8_lossy(line);
-                put(formed(LineKind::Output(&before), subject, &line));
+                let kind = LineKind::Output {
+                    before: &before,
+                    goes_on,
+                };
+                put(formed(kind, subject, &line));
                 lock(&last).keep(&line);
             };
             read_lines(File::from(pipe), whole, |begun| {
@@ -116,9 +120,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives each line to a function, without its end; the last one may have none. What there is of a line is given to the other,
-/// each time that it changes.
-fn read_lines(mut pipe: impl Read, mut put: impl FnMut(&[u8]), mut begun: impl FnMut(&[u8])) {
+/// Gives each line to a function as [`split_lines`] does; the last one may have no end. What there is of a line is given to the
+/// other, each time that it changes.
+fn read_lines(mut pipe: impl Read, mut put: impl FnMut(&[u8], bool), mut begun: impl FnMut(&[u8])) {
     let mut line = Vec::new();
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -134,7 +138,7 @@ fn read_lines(mut pipe: impl Read, mut put: impl FnMut(&[u8]), mut begun: impl F
     }
     begun(b"");
     if !line.is_empty() {
-        put(&line);
+        put(&line, false);
     }
 }
 
@@ -148,7 +152,7 @@ mod tests {
         let output = &b"one\n\ntwo\nthree"[..];
         read_lines(
             output,
-            |line| lines.push(line.to_vec()),
+            |line, _| lines.push(line.to_vec()),
             |line| begun.push(line.to_vec()),
         );
         assert_eq!(lines, [&b"one"[..], b"", b"two", b"three"]);

@@ -7,8 +7,8 @@ use std::mem::take;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::form::{Level, message};
-use super::rate_limit::{LogKind, RateLimit};
+use super::form::{Level, LogSubject, message, message_about};
+use super::rate_limit::{LeftOut, LogKind, RateLimit};
 use super::text::without_numbers;
 
 /// The size of the queue, in bytes.
@@ -73,9 +73,15 @@ impl Buffered {
 
     /// Adds the counts of lines that were left out, where they are due.
     fn put_due(&mut self, now: Instant) {
-        for text in self.rates.due(now) {
-            self.put(message(Level::Warning, &text));
+        for left_out in self.rates.due(now) {
+            self.put_left_out(&left_out);
         }
+    }
+
+    fn put_left_out(&mut self, left_out: &LeftOut) {
+        let about = LogSubject::application(left_out.application());
+        let text = left_out.to_string();
+        self.put(message_about(Level::Warning, about, &text));
     }
 }
 
@@ -118,12 +124,13 @@ impl LineQueue {
         self.wake(state);
     }
 
-    /// Adds lines of a kind that clients can cause as often as they like: some are taken, and the rest is counted.
-    pub(super) fn put_of(&self, kind: LogKind, text: String) {
+    /// Adds lines of a kind that clients can cause as often as they like, about an application: some are taken, and the
+    /// rest is counted.
+    pub(super) fn put_of(&self, kind: LogKind, application: Option<&str>, text: String) {
         let now = Instant::now();
         let mut state = self.lock();
         state.put_due(now);
-        if state.rates.admits(kind, now) {
+        if state.rates.admits(kind, application, now) {
             state.put(text);
         }
         self.wake(state);
@@ -133,8 +140,8 @@ impl LineQueue {
     pub(super) fn finish(&self, patience: Duration) {
         let mut state = self.lock();
         state.ending = Flush::Wanted;
-        for text in state.rates.rest() {
-            state.put(message(Level::Warning, &text));
+        for left_out in state.rates.rest() {
+            state.put_left_out(&left_out);
         }
         self.wanted.notify_one();
         let unfinished = |state: &mut Buffered| state.ending != Flush::No;

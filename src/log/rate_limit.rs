@@ -1,12 +1,15 @@
 //! Limits the lines of a kind that are written in a second, where clients, or an application at their request, can cause
-//! any number. The rest is counted, and the count is written when the second is over.
+//! any number. The rest is counted, and the count is written when the second is over. Each application has a limit of its
+//! own, so that one that fails hides nothing of the others.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::form::Level;
 
 /// A kind of line that clients can cause as often as they like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogKind {
     /// A request was refused without asking the application.
     Refused,
@@ -23,15 +26,6 @@ pub enum LogKind {
 }
 
 impl LogKind {
-    const ALL: [Self; 6] = [
-        Self::Refused,
-        Self::Closed,
-        Self::InvalidAnswer,
-        Self::NotStored,
-        Self::NotReadable,
-        Self::Unreachable,
-    ];
-
     /// How serious these lines are.
     pub(super) fn level(self) -> Level {
         match self {
@@ -53,65 +47,100 @@ impl LogKind {
     }
 }
 
-/// How many lines of each kind are written in a second.
+/// How many lines of each kind, about each application, are written in a second.
 const LINES: u64 = 10;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How many lines of each kind there were in the second that began with the first of them.
-#[derive(Debug, Default)]
-pub(super) struct RateLimit([Window; LogKind::ALL.len()]);
+/// The name of an application; `None` where a server has one, and for lines about no application.
+type LineSource = Option<Box<str>>;
 
+/// How many lines of each kind there were about each application, in the second that began with the first of them.
 #[derive(Debug, Default)]
+pub(super) struct RateLimit(BTreeMap<(LogKind, LineSource), Window>);
+
+#[derive(Debug)]
 struct Window {
-    /// Its beginning; `None` if it is over.
-    since: Option<Instant>,
+    since: Instant,
     lines: u64,
 }
 
 impl Window {
-    fn end(&self) -> Option<Instant> {
-        self.since.map(|since| since + SECOND)
+    fn end(&self) -> Instant {
+        self.since + SECOND
+    }
+}
+
+/// Lines of a kind that were left out.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    source: LineSource,
+    kind: LogKind,
+    lines: u64,
+}
+
+impl LeftOut {
+    /// The application that they were about.
+    pub(super) fn application(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+}
+
+/// How the log says it.
+impl fmt::Display for LeftOut {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.kind.name();
+        match self.lines {
+            1 => write!(formatter, "left out one more line about {name}"),
+            many => write!(formatter, "left out {many} more lines about {name}"),
+        }
     }
 }
 
 impl RateLimit {
-    /// Counts a line; whether it is written. To be called after [`RateLimit::due`].
-    pub(super) fn admits(&mut self, kind: LogKind, now: Instant) -> bool {
-        // In bounds, since there is a window for each kind.
-        let window = &mut self.0[kind as usize];
-        window.since.get_or_insert(now);
+    /// Counts a line about an application; whether it is written. To be called after [`RateLimit::due`].
+    pub(super) fn admits(
+        &mut self,
+        kind: LogKind,
+        application: Option<&str>,
+        now: Instant,
+    ) -> bool {
+        let window = self.0.entry((kind, application.map(Box::from)));
+        let window = window.or_insert(Window {
+            since: now,
+            lines: 0,
+        });
         window.lines += 1;
         window.lines <= LINES
     }
 
-    /// A line for each kind of which some were left out in a second that is over.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<String> {
-        let mut due = Vec::new();
-        for (window, kind) in self.0.iter_mut().zip(LogKind::ALL) {
-            if window.end().is_some_and(|end| end <= now) {
-                let over = std::mem::take(window);
-                let name = kind.name();
-                match over.lines.saturating_sub(LINES) {
-                    0 => {}
-                    1 => due.push(format!("left out one more line about {name}")),
-                    many => due.push(format!("left out {many} more lines about {name}")),
-                }
-            }
+    /// The lines that were left out in seconds that are over.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<LeftOut> {
+        let is_over = |window: &Window| window.end() <= now;
+        if !self.0.values().any(is_over) {
+            return Vec::new();
         }
-        due
+        let all = std::mem::take(&mut self.0).into_iter();
+        let (over, open): (BTreeMap<_, _>, _) = all.partition(|(_, window)| is_over(window));
+        self.0 = open;
+        let left_out = over.into_iter().map(|((kind, source), window)| LeftOut {
+            source,
+            kind,
+            lines: window.lines.saturating_sub(LINES),
+        });
+        left_out.filter(|left_out| left_out.lines > 0).collect()
     }
 
     /// The same for all seconds that have begun, when no more lines come.
-    pub(super) fn rest(&mut self) -> Vec<String> {
-        let last = self.0.iter().filter_map(Window::end).max();
+    pub(super) fn rest(&mut self) -> Vec<LeftOut> {
+        let last = self.0.values().map(Window::end).max();
         last.map_or_else(Vec::new, |end| self.due(end))
     }
 
-    /// The time until such a line is due.
+    /// The time until the log is to say that lines were left out.
     pub(super) fn next(&self, now: Instant) -> Option<Duration> {
-        let behind = self.0.iter().filter(|window| window.lines > LINES);
-        let end = behind.filter_map(Window::end).min()?;
+        let behind = self.0.values().filter(|window| window.lines > LINES);
+        let end = behind.map(Window::end).min()?;
         Some(end.saturating_duration_since(now))
     }
 }
@@ -120,43 +149,63 @@ impl RateLimit {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{LINES, LogKind, RateLimit, SECOND};
+    use super::{LINES, LeftOut, LogKind, RateLimit, SECOND};
+
+    fn admitted(limit: &mut RateLimit, kind: LogKind, about: Option<&str>, now: Instant) -> u64 {
+        (0..100).filter(|_| limit.admits(kind, about, now)).count() as u64
+    }
+
+    fn said(left_out: &[LeftOut]) -> Vec<String> {
+        left_out.iter().map(LeftOut::to_string).collect()
+    }
 
     #[test]
     fn lines_that_are_left_out_are_counted() {
         let start = Instant::now();
-        let mut pace = RateLimit::default();
-        let admitted = |pace: &mut RateLimit, kind, now| {
-            (0..100).filter(|_| pace.admits(kind, now)).count() as u64
-        };
-        assert_eq!(pace.next(start), None);
-        assert_eq!(admitted(&mut pace, LogKind::Refused, start), LINES);
-        assert_eq!(admitted(&mut pace, LogKind::Closed, start), LINES);
+        let mut limit = RateLimit::default();
+        assert_eq!(limit.next(start), None);
+        assert_eq!(admitted(&mut limit, LogKind::Refused, None, start), LINES);
+        assert_eq!(admitted(&mut limit, LogKind::Closed, None, start), LINES);
         let later = start + Duration::from_millis(900);
-        assert_eq!(pace.due(later), Vec::<String>::new());
-        assert_eq!(pace.next(later), Some(Duration::from_millis(100)));
-        assert_eq!(admitted(&mut pace, LogKind::Refused, later), 0);
+        assert!(limit.due(later).is_empty());
+        assert_eq!(limit.next(later), Some(Duration::from_millis(100)));
+        assert_eq!(admitted(&mut limit, LogKind::Refused, None, later), 0);
         let over = start + SECOND;
         assert_eq!(
-            pace.due(over),
+            said(&limit.due(over)),
             [
                 "left out 190 more lines about requests that were refused",
                 "left out 90 more lines about connections that were closed",
             ]
         );
-        assert_eq!(pace.due(over), Vec::<String>::new());
-        assert_eq!(pace.next(over), None);
-        assert_eq!(admitted(&mut pace, LogKind::Refused, over), LINES);
+        assert!(limit.due(over).is_empty());
+        assert_eq!(limit.next(over), None);
+        assert_eq!(admitted(&mut limit, LogKind::Refused, None, over), LINES);
         // The permitted number leaves nothing out.
-        assert!((0..LINES).all(|_| pace.admits(LogKind::InvalidAnswer, over)));
-        assert_eq!(pace.due(over + SECOND).len(), 1);
+        assert!((0..LINES).all(|_| limit.admits(LogKind::InvalidAnswer, None, over)));
+        assert_eq!(limit.due(over + SECOND).len(), 1);
         for _ in 0..=LINES {
-            pace.admits(LogKind::InvalidAnswer, over);
+            limit.admits(LogKind::InvalidAnswer, None, over);
         }
         assert_eq!(
-            pace.rest(),
+            said(&limit.rest()),
             ["left out one more line about answers that are not as they should be"]
         );
-        assert_eq!(pace.rest(), Vec::<String>::new());
+        assert!(limit.rest().is_empty());
+    }
+
+    #[test]
+    fn an_application_that_fails_hides_no_lines_about_others() {
+        let start = Instant::now();
+        let mut limit = RateLimit::default();
+        let kind = LogKind::InvalidAnswer;
+        for about in [Some("/a/"), Some("/b/"), None] {
+            assert_eq!(admitted(&mut limit, kind, about, start), LINES, "{about:?}");
+        }
+        let left_out = limit.due(start + SECOND);
+        let about: Vec<Option<&str>> = left_out.iter().map(LeftOut::application).collect();
+        assert_eq!(about, [None, Some("/a/"), Some("/b/")]);
+        // What is over takes no memory.
+        assert!(limit.0.is_empty());
     }
 }

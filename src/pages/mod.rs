@@ -111,6 +111,7 @@ impl Pages {
         Response {
             status: parts.status,
             reason: None,
+            about: None,
             headers: with_fields(parts.headers),
             body,
         }

@@ -98,6 +98,12 @@ pub fn no_writing(folder: &Path) -> Option<String> {
     refusal(folder, Access::WRITE_OK, "write to the folder")
 }
 
+/// What keeps this process from writing to a file that is there, as the end of a sentence; `None` if nothing does.
+#[must_use]
+pub fn no_appending(file: &Path) -> Option<String> {
+    refusal(file, Access::WRITE_OK, "write to the file")
+}
+
 /// What keeps this process from entering a folder, as the end of a sentence; `None` if nothing does.
 #[must_use]
 pub fn no_entry(folder: &Path) -> Option<String> {

@@ -16,8 +16,11 @@ use crate::gateway::http::{
 use crate::gateway::socket::tls::tls_handshake::HandshakeLimits;
 use crate::gateway::uwsgi::UwsgiOptions;
 use crate::log::{AccessDestination, AccessFile, Facility};
+use crate::own_file::folder_of;
+use crate::permission;
 use crate::plan::gateway::Audience;
 use crate::plan::pages::STATUS_HTTP;
+use crate::plan::user::USER;
 use crate::syntax::Diagnostic;
 
 /// The setting with the file of the access log.
@@ -132,6 +135,35 @@ pub fn access_destination(configuration: &Configuration, name: &str) -> AccessDe
     }
 }
 
+/// What will keep the file of the access log from being opened, as far as it is known where nothing runs: an error where
+/// that holds for every user.
+#[must_use]
+pub fn access_file_problem(configuration: &Configuration) -> Option<Diagnostic> {
+    let path = configuration.path(ACCESS_FILE)?;
+    let folder = folder_of(&path);
+    let absent = match (path.is_dir(), folder.is_dir()) {
+        (true, _) => Some(format!("`{}` is a folder", path.display())),
+        (false, false) => Some(format!("there is no folder `{}`", folder.display())),
+        (false, true) => None,
+    };
+    if let Some(message) = absent {
+        let mut mistake = configuration.complain(ACCESS_FILE, message, None);
+        mistake.code = "setting/missing";
+        return Some(mistake);
+    }
+    // Root makes the file for another user.
+    let is_by_root = configuration.text(USER).is_some();
+    let refusal = match path.exists() {
+        true => permission::no_appending(&path),
+        false => permission::no_writing(folder),
+    };
+    let refusal = refusal.filter(|_| !is_by_root)?;
+    let message = format!("the access log cannot be opened: the present user {refusal}");
+    let mut doubt = configuration.complain(ACCESS_FILE, message, None);
+    doubt.code = "setting/missing";
+    Some(doubt.warning())
+}
+
 fn facility(configuration: &Configuration) -> Option<Facility> {
     match configuration.boolean_or_text("runner.log.access_syslog")? {
         BooleanOrText::Boolean(is_wanted) => is_wanted.then(Facility::default),
@@ -155,22 +187,6 @@ fn proxies(configuration: &Configuration) -> ProxyOptions {
     });
     let begin_connections = configuration.boolean("runner.http.proxy_protocol");
     ProxyOptions::new(&proxies, &fields, begin_connections)
-}
-
-/// The warning if every address is a trusted proxy: each client can then choose its own.
-#[must_use]
-pub fn trusts_every_address(configuration: &Configuration) -> Option<Diagnostic> {
-    let proxies = configuration.optional_texts(TRUSTED_PROXIES)?;
-    if !proxies.iter().any(|network| network.ends_with("/0")) {
-        return None;
-    }
-    let message = format!(
-        "setting `{TRUSTED_PROXIES}` trusts every address: a client that reaches the server directly chooses its own"
-    );
-    let hint = "name the addresses of the proxies";
-    let mut problem = configuration.complain(TRUSTED_PROXIES, message, Some(hint.to_owned()));
-    problem.code = "setting/open";
-    Some(problem.warning())
 }
 
 fn web_sockets(configuration: &Configuration) -> WebSocketOptions {

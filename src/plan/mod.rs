@@ -142,7 +142,6 @@ impl Plan {
                 AccessDestination::default()
             }
         };
-        let open = gateway_options::trusts_every_address(&scope.configuration);
         let pages = pages::url(scope, &urls)?;
         gateway.set_measures(pages.is_some());
         Ok(Self {
@@ -164,13 +163,7 @@ impl Plan {
             environment: surroundings::environment(scope)?,
             touch_reload: surroundings::touched(scope)?,
             temporary: Temporary::of(&scope.configuration),
-            warnings: scope
-                .configuration
-                .warnings_at_start()
-                .iter()
-                .cloned()
-                .chain(open)
-                .collect(),
+            warnings: scope.configuration.warnings_at_start().to_vec(),
             recipe: recipe.logging(&line_form),
             line_form,
             access,

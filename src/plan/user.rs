@@ -11,7 +11,7 @@ use crate::supervisor::identity::Identity;
 use crate::supervisor::privileges::{self, Account};
 use crate::syntax::Diagnostic;
 
-const USER: &str = "runner.user";
+pub(super) const USER: &str = "runner.user";
 const GROUP: &str = "runner.group";
 const UMASK: &str = "runner.umask";
 const SOCKET_GROUP: &str = "runner.socket.group";

@@ -20,6 +20,7 @@ use crate::interface::master_status::CertificateStatus;
 use crate::interface::{Application, Scheme};
 use crate::panics::spawn_vital;
 use crate::plan::gateway::{Endpoint, Gateway, Protocol};
+use crate::server::expiry_watch;
 
 /// Names the task in the report of a panic.
 const GATEWAY: &str = "the task that accepts connections";
@@ -33,6 +34,8 @@ pub struct GatewayTask {
     sockets: Vec<OwnedFd>,
     tuning: Tuning,
     stop: Stop,
+    /// Warns of its certificates, if it serves https.
+    _expiry: Option<AbortOnDropHandle<()>>,
     /// Resolves when nothing is accepted any more; `None` once it has.
     closing: Option<oneshot::Receiver<Infallible>>,
     task: AbortOnDropHandle<()>,
@@ -69,10 +72,14 @@ impl GatewayTask {
         let shown = shown.unwrap_or_else(|| url.to_string());
         let stop = Stop::new();
         let closing = Some(listener.closing());
+        let mut expiry = None;
         let (tuning, task) = match gateway {
             Gateway::Http(options) => {
                 keep_certificate(&options);
                 let (sender, options) = watch::channel(options);
+                if url.scheme == Scheme::Https {
+                    expiry = Some(expiry_watch::watch(options.clone()));
+                }
                 let serving = http::serve(listener, application, options, stop.clone());
                 (Tuning::Http(sender), spawn_vital(GATEWAY, serving))
             }
@@ -96,6 +103,7 @@ impl GatewayTask {
             sockets,
             tuning,
             stop,
+            _expiry: expiry,
             closing,
             task: AbortOnDropHandle::new(task),
         })

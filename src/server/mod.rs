@@ -6,6 +6,7 @@ pub mod claim;
 pub mod development;
 pub mod ending;
 pub mod events;
+pub mod expiry_watch;
 pub mod gateway_task;
 pub mod master;
 pub mod next_version;

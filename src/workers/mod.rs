@@ -149,7 +149,8 @@ impl Workers {
             let mut response = answer.await.unwrap_or_else(lost);
             if let (Some(hub), ResponseBody::Bytes(body)) = (unwanted.disarm(), &mut response.body)
             {
-                response.body = ResponseBody::stored(&hub.depot, std::mem::take(body));
+                let body = std::mem::take(body);
+                response.body = ResponseBody::stored(&hub.depot, body, response.about.as_ref());
             }
             response
         }

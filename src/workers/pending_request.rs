@@ -133,7 +133,8 @@ impl PendingRequest {
     ///
     /// # Errors
     /// The answer, if the client does not wait any more.
-    pub(crate) fn answer(&mut self, response: Response) -> Result<(), Box<Response>> {
+    pub(crate) fn answer(&mut self, mut response: Response) -> Result<(), Box<Response>> {
+        response.about = Some(self.about.clone());
         if let Some(since) = self.slow_since.take() {
             let (status, age) = (response.status.as_u16(), seconds(since.elapsed()));
             log!(

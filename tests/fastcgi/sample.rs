@@ -51,6 +51,7 @@ pub fn text(text: impl Into<Bytes>) -> Response {
     Response {
         status: StatusCode::OK,
         reason: None,
+        about: None,
         headers,
         body: ResponseBody::Bytes(text.into()),
     }

@@ -124,6 +124,7 @@ fn answer(headers: &[(&'static str, &'static str)], body: ResponseBody) -> Respo
     Response {
         status: StatusCode::OK,
         reason: None,
+        about: None,
         headers: map,
         body,
     }

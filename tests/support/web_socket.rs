@@ -147,6 +147,7 @@ impl Application for Acceptor {
             let response = Response {
                 status: StatusCode::OK,
                 reason: None,
+                about: None,
                 headers,
                 body,
             };

@@ -18,7 +18,7 @@ use http::{HeaderMap, Method, StatusCode, Version, header};
 use rustix::io::Errno;
 
 use crate::application::cgi_bin::script_path::{PathNames, ScriptFinding};
-use crate::application::files::beneath::{DiskWait, Root};
+use crate::application::files::beneath::{DiskWait, Root, log_kind};
 use crate::cgi_host::{CgiHost, CgiHostOptions, CgiScript, ScriptAnswer};
 use crate::interface::body_file::on_disk;
 use crate::interface::master_status::Status;
@@ -27,7 +27,6 @@ use crate::interface::{
     Application, Connection, Errors, Pending, Request, RequestBody, RequestIds, RequestName,
     Response,
 };
-use crate::log::LogKind;
 use crate::protocol::cgi::path_info::{decode, split_query};
 
 /// How many local redirects a request may go through.
@@ -98,6 +97,7 @@ struct RedirectedRequest {
     variables: Vec<(Bytes, Bytes)>,
     errors: Errors,
     ids: Option<Arc<RequestIds>>,
+    application: Option<Arc<str>>,
 }
 
 impl CgiBin {
@@ -204,7 +204,7 @@ impl CgiBin {
 /// Answers without a program, and says in the log why.
 fn refuse(about: &RequestName, status: StatusCode, reason: impl std::fmt::Display) -> Response {
     crate::log_of!(
-        LogKind::NotReadable,
+        log_kind(status),
         about = about.subject(),
         "{} for {about}: {reason}",
         status.as_u16()
@@ -231,6 +231,7 @@ impl RedirectedRequest {
             variables: request.variables.clone(),
             errors: request.errors.clone(),
             ids: request.ids.clone(),
+            application: request.application.clone(),
         }
     }
 
@@ -255,6 +256,7 @@ impl RedirectedRequest {
             variables: self.variables.clone(),
             errors: self.errors.clone(),
             ids: self.ids.clone(),
+            application: self.application.clone(),
             times: None,
             offers_web_socket: false,
         })

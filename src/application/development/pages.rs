@@ -11,7 +11,7 @@ use super::local_client::is_local;
 use super::reload_events::ReloadEvents;
 use super::reload_script::SCRIPT;
 use super::reserved::{EVENTS_PATH, MARK, SCRIPT_PATH};
-use crate::interface::{Application, Pending, Request, Response, ResponseBody};
+use crate::interface::{Application, Pending, Request, RequestName, Response, ResponseBody};
 
 /// The field with which a browser says what it wants a response for (Fetch Metadata §2.1).
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
@@ -83,7 +83,9 @@ impl DevelopmentPages {
         if let Some(why) = hindrance(&response.headers) {
             if !self.has_said.swap(true, Ordering::Relaxed) {
                 let target = String::from_utf8_lossy(&asked.target);
+                let about = response.about.as_ref().map(RequestName::subject);
                 crate::log_warning!(
+                    about = about.unwrap_or_default(),
                     "{target} does not reload itself: {why}; the same may hold for other pages"
                 );
             }
@@ -133,6 +135,7 @@ fn script() -> Response {
     Response {
         status: StatusCode::OK,
         reason: None,
+        about: None,
         headers,
         body: ResponseBody::Bytes(SCRIPT.into()),
     }

@@ -133,6 +133,7 @@ impl ReloadEvents {
         Response {
             status: StatusCode::OK,
             reason: None,
+            about: None,
             headers,
             body: ResponseBody::Stream(blocks),
         }

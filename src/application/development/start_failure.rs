@@ -66,6 +66,7 @@ impl Application for StartFailure {
         Box::pin(std::future::ready(Response {
             status: StatusCode::SERVICE_UNAVAILABLE,
             reason: None,
+            about: None,
             headers,
             body: ResponseBody::Bytes(text.clone().into()),
         }))

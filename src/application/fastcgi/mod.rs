@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use crate::application::fastcgi::request_params::{aim, params};
 use crate::application::fastcgi::script_search::{ScriptMatch, Scripts};
+use crate::application::files::beneath::log_kind;
 use crate::application::routes::slash_redirect::with_slash;
 use crate::interface::RequestName;
 use crate::interface::master_status::Status;
@@ -117,6 +118,7 @@ impl FastCgiUpstream {
                     return Response {
                         status: head.status,
                         reason: head.reason,
+                        about: Some(name),
                         headers: head.headers,
                         body,
                     };
@@ -176,6 +178,7 @@ fn redirected(request: &Request, mount: &[u8], to: Bytes) -> Option<Request> {
         variables: request.variables.clone(),
         errors: request.errors.clone(),
         ids: request.ids.clone(),
+        application: request.application.clone(),
         times: None,
         offers_web_socket: false,
     })
@@ -192,7 +195,7 @@ fn unreadable(name: &RequestName, request: &Request, scripts: &Scripts, error: E
         _ => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     };
     crate::log_of!(
-        LogKind::NotReadable,
+        log_kind(status),
         about = name.subject(),
         "{} for {name}: `{}` below `{}`: {reason}",
         status.as_u16(),

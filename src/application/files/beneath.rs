@@ -3,8 +3,11 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use http::StatusCode;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
+
+use crate::log::LogKind;
 
 /// A folder whose files are served. It is looked for by its name each time, so that a link can be set to another version.
 #[derive(Clone, Debug)]
@@ -43,6 +46,15 @@ const STEP: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC
 const STEP: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
+
+/// How the log takes it that a file cannot be had, for which a request is answered with this status. What leads out of a folder
+/// is not there for clients (404), each of whom can ask for it: nothing is wrong with the server.
+pub(in crate::application) fn log_kind(status: StatusCode) -> LogKind {
+    match status {
+        StatusCode::NOT_FOUND => LogKind::Refused,
+        _ => LogKind::NotReadable,
+    }
+}
 
 impl Root {
     /// Opens what is at a path, which has neither `.` nor `..` in it and does not begin with a slash; the folder itself if

@@ -2,17 +2,16 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::application::files::byte_range::Portion;
 use crate::application::files::file_type;
 use crate::application::files::open_file::OpenFile;
 use crate::application::files::validators::{Precondition, Validators};
 use crate::interface::body_file::{BodyFile, FileState, FileSubject, read_cached};
-use crate::interface::{Request, RequestIds, Response, ResponseBody};
+use crate::interface::{Request, RequestName, Response, ResponseBody};
 use crate::log::LogSubject;
 use crate::protocol::content_coding::ContentCoding;
 
@@ -107,9 +106,7 @@ pub(in crate::application) fn of(
                     modified: open.modified,
                 }),
                 SentFile {
-                    method: request.method.clone(),
-                    target: request.target.clone(),
-                    ids: request.ids.clone(),
+                    name: RequestName::of(request),
                     path: path.to_owned(),
                 },
             ),
@@ -120,6 +117,7 @@ pub(in crate::application) fn of(
     Response {
         status,
         reason: None,
+        about: None,
         headers,
         body,
     }
@@ -128,32 +126,19 @@ pub(in crate::application) fn of(
 /// A file, and the request for it.
 #[derive(Debug)]
 struct SentFile {
-    method: Method,
-    target: Bytes,
-    ids: Option<Arc<RequestIds>>,
+    name: RequestName,
     path: PathBuf,
 }
 
 impl fmt::Display for SentFile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let target = String::from_utf8_lossy(&self.target);
-        write!(
-            formatter,
-            "`{}` for {} {}",
-            self.path.display(),
-            self.method,
-            target.escape_debug()
-        )?;
-        match &self.ids {
-            Some(ids) => write!(formatter, " ({ids})"),
-            None => Ok(()),
-        }
+        write!(formatter, "`{}` for {}", self.path.display(), self.name)
     }
 }
 
 impl FileSubject for SentFile {
     fn log_subject(&self) -> LogSubject<'_> {
-        RequestIds::subject_of(self.ids.as_deref())
+        self.name.subject()
     }
 }
 
@@ -161,6 +146,7 @@ fn empty(status: StatusCode, headers: HeaderMap) -> Response {
     Response {
         status,
         reason: None,
+        about: None,
         headers,
         body: ResponseBody::Bytes(Bytes::new()),
     }

@@ -84,6 +84,7 @@ pub(super) fn response(page: String) -> Response {
     Response {
         status: StatusCode::OK,
         reason: None,
+        about: None,
         headers,
         body: ResponseBody::Bytes(page.into()),
     }

@@ -24,14 +24,13 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use rustix::io::Errno;
 
-use crate::application::files::beneath::{DiskWait, Root, is_absent};
+use crate::application::files::beneath::{DiskWait, Root, is_absent, log_kind};
 use crate::application::files::open_file::{OpenFile, PathContent};
 use crate::application::files::wanted_path::WantedPath;
 use crate::application::own_page::prefers_html;
 use crate::application::routes::slash_redirect::with_slash;
 use crate::interface::body_file::on_disk;
-use crate::interface::{Application, Pending, Request, RequestIds, Response};
-use crate::log::LogKind;
+use crate::interface::{Application, Pending, Request, RequestName, Response};
 use crate::protocol::content_coding::{self, ContentCoding};
 
 /// How the files of a folder are served.
@@ -236,14 +235,12 @@ impl Files {
             Errno::MFILE | Errno::NFILE => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         };
-        let ids = request.ids.as_deref();
-        let named = ids.map_or_else(String::new, |ids| format!(" ({ids})"));
+        let name = RequestName::of(request);
         crate::log_of!(
-            LogKind::NotReadable,
-            about = RequestIds::subject_of(ids),
-            "{} for {}{named}: `{}` below `{}`: {reason}",
+            log_kind(status),
+            about = name.subject(),
+            "{} for {name}: `{}` below `{}`: {reason}",
             status.as_u16(),
-            request.method,
             String::from_utf8_lossy(&request.path_info),
             self.options.folder.display()
         );

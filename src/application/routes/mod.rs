@@ -5,6 +5,7 @@
 //! decide, the application sees the path as it was matched. The application's `SCRIPT_NAME` (ASGI's `root_path`) is the route;
 //! its `PATH_INFO` is what follows.
 
+pub mod named_application;
 mod normal_path;
 pub mod on_demand;
 pub mod route_key;

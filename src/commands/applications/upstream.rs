@@ -170,6 +170,7 @@ fn application(
             files,
             Some(Box::new(ApplicationName::BuiltIn {
                 what: servers,
+                options: arguments.options_of(arguments.entry.name),
                 origin,
                 settings: arguments.line.settings.clone(),
             })),

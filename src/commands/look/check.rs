@@ -27,7 +27,7 @@ use crate::line::word::{Line, Origin, Word};
 use crate::log;
 use crate::plan::address::{URL, configured_urls};
 use crate::plan::application::redirect_circles::redirect_circles;
-use crate::plan::gateway_options::{ACCESS_FILE, trusts_every_address};
+use crate::plan::gateway_options::{ACCESS_FILE, access_file_problem};
 use crate::plan::surroundings::missing;
 use crate::plan::tls::{self, TlsPlaces};
 use crate::plan::user::unknown_accounts;
@@ -51,8 +51,9 @@ Warnings are for a doubled `=`, a setting that the same file overrides, a
 default (`name?`) that never applies in its file, a setting that is read but
 never set, `runner.log.access` where a web server logs requests, a name that
 nothing reads and that is nearly the name of a setting (`ulr`, `[workers] min`),
-a certificate that clients do not accept (expired, or for other names), and a
-user or group that this machine does not have.
+settings that contradict each other, a certificate that clients do not accept
+(expired, or for other names), and a user or group that this machine does not
+have.
 The exit status is 1 if there are errors.
 
 Programs that a file keeps running must exist and be executable. Those that are
@@ -263,7 +264,6 @@ fn problems_of(
     problems.extend(missing(&scope.configuration));
     problems.extend(unread(&scope));
     problems.extend(unknown_accounts(&scope));
-    problems.extend(trusts_every_address(&scope.configuration));
     let mut errors = count(&problems, Severity::Error);
     for name in shortcuts::defined(&scope.configuration) {
         if errors >= MOST_ERRORS {
@@ -297,8 +297,8 @@ fn problems_of(
             Err(failure) => problems.extend(failure.problems(place)),
         }
     }
-    let of_tls = node.as_ref().and_then(|node| node.tls_problems());
-    problems.extend(of_tls.unwrap_or_else(|| unread_tls(&scope)));
+    let of_addresses = node.as_ref().and_then(|node| node.address_problems());
+    problems.extend(of_addresses.unwrap_or_else(|| unread_addresses(&scope)));
     let served = node.as_ref().and_then(|node| node.served());
     problems.extend(served.as_ref().and_then(unlogged));
     if let Some(served) = served {
@@ -347,8 +347,8 @@ fn unread(scope: &Scope) -> Vec<Diagnostic> {
     let urls = configured_urls(scope);
     let status = seating::socket(scope).err();
     let mut problems = supervised::mistakes(scope);
-    problems.extend(pages::problems(scope, urls.as_deref().unwrap_or_default()));
     problems.extend(supervised::command(scope).err());
+    problems.extend(access_file_problem(&scope.configuration));
     for failure in urls.err().into_iter().chain(status) {
         if let Failure::Mistakes(Diagnostics(mistakes)) = failure {
             problems.extend(mistakes);
@@ -357,15 +357,17 @@ fn unread(scope: &Scope) -> Vec<Diagnostic> {
     problems
 }
 
-/// The same of those of TLS. The addresses may be in another file.
-fn unread_tls(scope: &Scope) -> Vec<Diagnostic> {
+/// The same of those about addresses, which may be in another file.
+fn unread_addresses(scope: &Scope) -> Vec<Diagnostic> {
     let urls = configured_urls(scope).unwrap_or_default();
     let places = TlsPlaces {
         urls: &urls,
         are_known: scope.configuration.is_named(URL),
         makes_certificate: false,
     };
-    tls::problems(scope, places)
+    let mut problems = tls::problems(scope, places);
+    problems.extend(pages::problems(scope, &urls));
+    problems
 }
 
 /// What a name that files define runs, if that is complete, or its problems.

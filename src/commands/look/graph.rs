@@ -20,8 +20,8 @@ pub const ENTRY: Entry = Entry {
     summary: "Shows what a file would run, as a tree, without running it",
     help: "\
 Shows the command, its gateway with the socket URL, the adapter and the
-application, each with the file and line that it comes from. FORMAT is `tree`,
-`dot` for Graphviz, `json`, or `svg`, a picture for browsers.",
+application, with their options, each with the file and line that it comes from.
+FORMAT is `tree`, `dot` for Graphviz, `json`, or `svg`, a picture for browsers.",
     kind: EntryKind::Command {
         options: Options::BeforeWords,
         arguments: |command| command.arg(format_option(FORMATS)),

@@ -37,35 +37,44 @@ program that `supervise` keeps running, and is down. It is 1 if FILE has
 mistakes or the server does not reply.
 
 With `--format json`, durations are in seconds, and points in time (`started`,
-`at`, `until`) are seconds since 1970. `version`, `pid`, `state` (`serving`,
-`reloading`, `stopping`), `started`, `uptime` and `sockets` describe the master.
-`connections` counts those that are `open`, the `idle` ones among them, and the
-`most` that may be open.
+`at`, `until`, `expires`) are seconds since 1970. `version`, `pid`, `state`
+(`starting`, `serving`, `reloading`, `stopping`), `started`, `uptime` and
+`sockets` describe the master. Each of the `certificates` has its `names` and
+when it `expires`. `connections` counts those that are `open`, the `idle` ones
+among them, the `most` that may be open, and those that were `turned_away`, by
+the reason (`max_per_address`, `max_connections`, `handshake`).
 
 Each of the `workers` has `id`, `pid`, `state`, `age`, `requests` (answered so
 far), `rss` (memory in bytes), `in_flight` (requests that it has to answer),
 `web_sockets` (open ones), `lag` (how late its event loop is, by ASGI) and
 `current`: the `method`, `path` and `age` of the request in each of its threads,
 by ASGI of the oldest one. Its state is `starting`, `idle`, `busy`,
-`doomed` (its request is overdue) or `leaving`. Each of the `programs` that are
-kept running has `command`, `state` (`starting`, `running`, `waiting`), `pid`
-and `age` while it runs, `wait` and `early_ends` while it waits for its next
-start, and `down`, the reason, from its end until it works again.
+`doomed` (its request is overdue) or `leaving`. Each of the `servers` behind an
+`upstream` has `address`, `requests`, `in_flight`, and, while it does not
+answer, how often in a row (`failures`) and for how long (`failing_for`). Where
+there are several `applications`, each has `name`, `queue`, `totals` and
+`back_off`, and workers, servers and failures say whose they are
+(`application`). Each of the `programs` that are kept running has `command`,
+`state` (`starting`, `running`, `waiting`), `pid` and `age` while it runs,
+`wait` and `early_ends` while it waits for its next start, and `down`, the
+reason, from its end until it works again.
 
 `queue` has the `length` and the age of the `oldest` request that waits.
 `delivering` counts finished responses that clients are still reading; no worker
-is busy with them. `last_minute` has the number of `requests` that were answered,
+is busy with them. `response_memory` is what responses take of the master's
+memory, in bytes. `last_minute` has the number of `requests` that were answered,
 their `rate` a second, and the times within which half (`p50`) and 99 % (`p99`)
 of them were answered, from the arrival of the complete request to the head of
 the response; the wait for a worker counts, the transfer to the client does not.
 `totals` counts `requests`, those answered `bad_gateway` (502), `unavailable`
 (503) and `gateway_timeout` (504), and the `deaths` and `recycled` of workers.
+`refused` counts the requests that no application saw, by their status.
 `reloads` counts those that `succeeded` and `failed`; the `last` one has `at`
-and `failure`, the reason, if it failed. `back_off` has the time `until` which no worker is
-started, and the number of `early_deaths` before it. `failures` are the latest
-ones, with `at` and `what`. Totals and failures cover all reloads of a master.
-They begin anew with a master that takes over from another: in a warm restart,
-or when `runner` was replaced.",
+and `failure`, the reason, if it failed. `back_off` has the time `until` which
+no worker is started, and the number of `early_deaths` before it. `failures` are
+the latest ones, with `at` and `what`. Totals and failures cover all reloads of
+a master. They begin anew with a master that takes over from another: in a warm
+restart, or when `runner` was replaced.",
     kind: EntryKind::Command {
         options: Options::BeforeDashes,
         arguments: options,
@@ -157,4 +166,63 @@ fn text(status: &Status, width: Option<usize>) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0.0, |since| since.as_secs_f64());
     status_text::text(status, now, width)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value as Json;
+
+    use super::ENTRY;
+    use crate::interface::master_status::{
+        ApplicationStatus, BackOff, CertificateStatus, CurrentRequest, LastReload, ProgramStatus,
+        RecentFailure, ReloadCounts, ServerStatus, Status, WorkerStatus,
+    };
+
+    /// The names of all members of an object and of those in it.
+    fn members(value: &Json, names: &mut BTreeSet<String>) {
+        match value {
+            Json::Object(object) => {
+                for (name, value) in object {
+                    names.insert(name.clone());
+                    members(value, names);
+                }
+            }
+            Json::Array(elements) => elements.iter().for_each(|one| members(one, names)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_manual_has_each_member_of_the_document() {
+        let application = || Some(String::new());
+        let all = Status {
+            certificates: vec![CertificateStatus::default()],
+            workers: vec![WorkerStatus {
+                application: application(),
+                current: vec![Some(CurrentRequest::default())],
+                ..WorkerStatus::default()
+            }],
+            servers: vec![ServerStatus {
+                application: application(),
+                ..ServerStatus::default()
+            }],
+            applications: vec![ApplicationStatus::default()],
+            programs: vec![ProgramStatus::default()],
+            reloads: ReloadCounts {
+                last: Some(LastReload::default()),
+                ..ReloadCounts::default()
+            },
+            back_off: Some(BackOff::default()),
+            failures: vec![RecentFailure::default()],
+            ..Status::default()
+        };
+        let document = serde_json::to_value(&all).expect("JSON");
+        let mut names = BTreeSet::new();
+        members(&document, &mut names);
+        let is_absent = |name: &&String| !ENTRY.help.contains(&format!("`{name}`"));
+        let absent: Vec<&String> = names.iter().filter(is_absent).collect();
+        assert!(absent.is_empty(), "not in `runner help status`: {absent:?}");
+    }
 }

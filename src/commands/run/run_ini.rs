@@ -99,8 +99,8 @@ impl Node for RunIni {
         self.node.supervisable()
     }
 
-    fn tls_problems(&self) -> Option<Vec<Diagnostic>> {
-        self.node.tls_problems()
+    fn address_problems(&self) -> Option<Vec<Diagnostic>> {
+        self.node.address_problems()
     }
 
     fn served(&self) -> Option<Served> {

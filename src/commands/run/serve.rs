@@ -7,7 +7,7 @@ use clap::Arg;
 
 use crate::commands::applications::application_words::take_application;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options};
-use crate::graph::node::{Branch, Job, Node, Served, draw_application};
+use crate::graph::node::{Branch, Job, Node, Served, draw_application, with_options};
 use crate::interface::Scheme;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
@@ -21,6 +21,7 @@ use crate::plan::application::recipe::Recipe;
 use crate::plan::development::{Development, ReloadMode};
 use crate::plan::gateway::{Audience, Gateway};
 use crate::plan::gateway_options;
+use crate::plan::pages;
 use crate::plan::tls::{self, TlsPlaces, https_settings};
 use crate::supervisor::supervision::Supervision;
 use crate::syntax::Diagnostic;
@@ -98,6 +99,8 @@ pub struct Serve {
     arguments: Vec<OsString>,
     /// What `launch` was told to reload.
     reload: Option<ReloadMode>,
+    /// The options that were given and that its addresses do not show.
+    options: Vec<String>,
 }
 
 /// Adds the options of `serve` and `launch`.
@@ -157,6 +160,8 @@ pub fn resolve(
     }
     let application = take_application(&scope, &mut arguments)?;
     arguments.finish()?;
+    let mut options = arguments.options_of(arguments.entry.name);
+    options.retain(|option| option.starts_with("--reload") || option == "--no-reload");
     Ok(Serve {
         scope,
         audience,
@@ -169,6 +174,7 @@ pub fn resolve(
             .map(|word| word.exact)
             .collect(),
         reload: None,
+        options,
     })
 }
 
@@ -220,7 +226,7 @@ impl Node for Serve {
             Audience::Browser => "launch",
             Audience::Log | Audience::Nobody => ENTRY.name,
         };
-        tree.push(Branch::new(depth, name));
+        tree.push(Branch::new(depth, with_options(name, name, &self.options)));
         let urls: Vec<String> = self.urls.iter().map(|it| it.url.to_string()).collect();
         let origin = self
             .urls
@@ -234,8 +240,10 @@ impl Node for Serve {
         draw_application(&self.scope, &self.application, depth + 2, tree);
     }
 
-    fn tls_problems(&self) -> Option<Vec<Diagnostic>> {
-        Some(tls::problems(&self.scope, self.tls_places()))
+    fn address_problems(&self) -> Option<Vec<Diagnostic>> {
+        let mut problems = tls::problems(&self.scope, self.tls_places());
+        problems.extend(pages::problems(&self.scope, &self.urls));
+        Some(problems)
     }
 
     fn served(&self) -> Option<Served> {

@@ -275,9 +275,9 @@ impl Node for Supervise {
         self.draw_below([self.file_name(), Some(ENTRY.name)], depth, tree);
     }
 
-    fn tls_problems(&self) -> Option<Vec<Diagnostic>> {
+    fn address_problems(&self) -> Option<Vec<Diagnostic>> {
         match &self.supervised.what {
-            KeptRunning::Application(node) => node.tls_problems(),
+            KeptRunning::Application(node) => node.address_problems(),
             KeptRunning::Program(..) => None,
         }
     }

@@ -10,8 +10,8 @@ use crate::config::setting::Checked;
 use crate::syntax::{Diagnostic, quoted};
 
 const PROTOCOL: &str = "runner.http.proxy_protocol";
-const PROXIES: &str = "runner.http.trusted_proxies";
-const FIELDS: &str = "runner.http.forwarded";
+pub(super) const PROXIES: &str = "runner.http.trusted_proxies";
+pub(super) const FIELDS: &str = "runner.http.forwarded";
 
 /// The field that says what these others say.
 const STANDARD: &str = "Forwarded";

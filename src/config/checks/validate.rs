@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::checked_value::check_as;
+use super::contradictions;
 use super::conversion;
 use super::trusted_networks;
-use crate::config::files::file_format::{FileFormat, format_of};
 use crate::config::files::ini_file::SHORT;
-use crate::config::keys::KEYS;
 use crate::config::prefixes::{OWN, SettingsPrefixes, is_of_applications};
 use crate::config::rule::{Rule, RuleOrigin};
 use crate::config::rules::Rules;
@@ -36,7 +35,8 @@ pub(in crate::config) fn settings(
             checked.insert(setting.name, value);
         }
     }
-    order(rules, &SettingsPrefixes::default(), &checked, mistakes);
+    let prefixes = SettingsPrefixes::default();
+    mistakes.extend(contradictions::order(rules, &prefixes, &checked));
     mistakes.extend(trusted_networks::contradictions(rules, &checked));
     checked
 }
@@ -62,7 +62,7 @@ pub(in crate::config) fn of_application(
             None => checked.remove(setting.name),
         };
     }
-    order(rules, prefixes, &checked, mistakes);
+    mistakes.extend(contradictions::order(rules, prefixes, &checked));
     checked
 }
 
@@ -267,75 +267,4 @@ fn known(rule: &str) -> bool {
             .any(|setting| setting.name.starts_with(prefix)),
         None => find(rule.strip_suffix('?').unwrap_or(rule)).is_some(),
     }
-}
-
-/// The warning about clients that may stay for longer than the server does.
-pub(in crate::config) fn long_drain(
-    rules: &Rules,
-    checked: &HashMap<&'static str, Checked>,
-) -> Option<Diagnostic> {
-    const DRAIN: &str = "runner.asgi.drain";
-    const STOP: &str = "runner.stop_timeout";
-    let (Some(Checked::Duration(drain)), Some(Checked::Duration(stop))) =
-        (checked.get(DRAIN), checked.get(STOP))
-    else {
-        return None;
-    };
-    if drain <= stop {
-        return None;
-    }
-    let (drain, stop) = (drain.as_secs_f64(), stop.as_secs_f64());
-    let message = format!("`{DRAIN}` is {drain} s, more than `{STOP}`, which is {stop} s");
-    let mut warning = Diagnostic::new("setting/drain", message).warning();
-    for (name, seen) in [(DRAIN, String::new()), (STOP, format!("{stop} s here"))] {
-        if let Some(rule) = rules.origin(name) {
-            warning = rule.origin.label(warning, &seen);
-        }
-    }
-    let hint = format!("raise `{STOP}`: a reload or a stop waits no longer for what is open");
-    Some(warning.with_hint(hint))
-}
-
-/// Checks that the least number of workers is not larger than the largest.
-fn order(
-    rules: &Rules,
-    prefixes: &SettingsPrefixes,
-    checked: &HashMap<&'static str, Checked>,
-    mistakes: &mut Vec<Diagnostic>,
-) {
-    const MIN: &str = "runner.workers.min";
-    const MAX: &str = "runner.workers.max";
-    let (Some(Checked::Integer(min)), Some(Checked::Integer(max))) =
-        (checked.get(MIN), checked.get(MAX))
-    else {
-        return;
-    };
-    if min <= max {
-        return;
-    }
-    let sources = [MIN, MAX].map(|name| prefixes.source(rules, name));
-    let is_key = |name: &str| {
-        let place = rules.origin(name).and_then(|rule| rule.origin.place());
-        place.is_some_and(|place| format_of(&place.source) == Some(FileFormat::Keys))
-    };
-    // The message uses the names that the file uses: keys or settings.
-    let by_keys = sources.iter().any(|name| is_key(name));
-    let what = if by_keys { "key" } else { "setting" };
-    let [least, most] = sources.each_ref().map(|name| {
-        let key = KEYS.iter().find(|key| by_keys && key.setting == name);
-        key.map_or(&**name, |key| key.name)
-    });
-    let message = format!("{what} `{most}` is {max}, less than `{least}`, which is {min}");
-    let mut mistake = Diagnostic::new("setting/order", message);
-    let [min_source, max_source] = &sources;
-    for (name, value) in [(max_source, max), (min_source, min)] {
-        let seen = match mistake.labels.is_empty() {
-            true => String::new(),
-            false => format!("{value} here"),
-        };
-        if let Some(rule) = rules.origin(name) {
-            mistake = rule.origin.label(mistake, &seen);
-        }
-    }
-    mistakes.push(mistake.with_hint(format!("set both; the default of `{most}` is 4")));
 }

@@ -19,7 +19,7 @@ impl CgiResponse {
         form: HeadForm,
         head: &mut BytesMut,
     ) -> Self {
-        let mut announced = announced(&mut response.headers);
+        let mut announced = announced(&mut response.headers, response.about.as_ref());
         if response.status == StatusCode::NO_CONTENT {
             // RFC 9110 §8.6.
             response.headers.remove(header::CONTENT_LENGTH);
@@ -32,7 +32,7 @@ impl CgiResponse {
             response.headers.insert(header::CONTENT_LENGTH, length);
         }
         write_head(&response, form, head);
-        Self(Body::new(response.body, announced))
+        Self(Body::new(response.body, announced, response.about.as_ref()))
     }
 
     /// The next piece of the body, never empty; `None` at its end. What exceeds `Content-Length` is dropped, what falls
@@ -61,6 +61,7 @@ mod tests {
         Response {
             status: StatusCode::from_u16(status).unwrap(),
             reason: None,
+            about: None,
             headers,
             body,
         }

@@ -315,7 +315,8 @@ impl CompressedBody {
                     }
                 }
                 Err(error) => {
-                    log_misfit(format_args!("cannot compress a response: {error}"));
+                    let what = format_args!("cannot compress the response: {error}");
+                    log_misfit(self.source.about(), what);
                     return Poll::Ready(Some(Err(Truncated)));
                 }
             }

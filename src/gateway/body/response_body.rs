@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use crate::gateway::body::held_pieces::HeldPieces;
 use crate::interface::body_file::BodyFile;
 use crate::interface::response_memory::LEAST;
-use crate::interface::{Blocks, ResponseBody, Truncated};
+use crate::interface::{Blocks, RequestName, ResponseBody, Truncated, log_response};
 use crate::log::LogKind;
 
 /// Whether a response with this status may have a body (RFC 9110 §15.3.5, §15.4.5).
@@ -20,7 +20,7 @@ pub(crate) fn may_have_body(status: StatusCode) -> bool {
 }
 
 /// The `Content-Length` that the application announced. A malformed one is removed; a repeated one is kept once.
-pub(crate) fn announced(headers: &mut HeaderMap) -> Option<u64> {
+pub(crate) fn announced(headers: &mut HeaderMap, about: Option<&RequestName>) -> Option<u64> {
     let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
     let first = values.next()?;
     let number = first
@@ -41,9 +41,9 @@ pub(crate) fn announced(headers: &mut HeaderMap) -> Option<u64> {
             Some(number)
         }
         Some(_) | None => {
-            log_misfit(
-                "the application gave a `Content-Length` that is not a number: it is left out",
-            );
+            let what =
+                "the application gave a `Content-Length` that is not a number: it is left out";
+            log_misfit(about, what);
             headers.remove(header::CONTENT_LENGTH);
             None
         }
@@ -60,8 +60,9 @@ pub(crate) fn known_length(body: &ResponseBody) -> Option<u64> {
     }
 }
 
-pub(super) fn log_misfit(what: impl std::fmt::Display) {
-    crate::log_of!(LogKind::InvalidAnswer, "{what}");
+/// Writes the line in the log about a response that is not as it should be.
+pub(crate) fn log_misfit(about: Option<&RequestName>, what: impl std::fmt::Display) {
+    log_response(LogKind::InvalidAnswer, about, format_args!("{what}"));
 }
 
 /// No body has this length.
@@ -109,22 +110,28 @@ pub(crate) fn log_unreadable(file: &BodyFile, error: &io::Error) {
             about = subject.log_subject(),
             "cannot send {subject} to its end: {error}"
         ),
-        None => log_misfit(format_args!(
-            "cannot read a file that the application wants to be sent: {error}"
-        )),
+        None => log_misfit(
+            None,
+            format_args!("cannot read a file that the application wants to be sent: {error}"),
+        ),
     }
 }
 
 impl Body {
-    /// All of a body, and the length that was announced for it, in bytes.
-    pub(crate) fn new(body: ResponseBody, announced: Option<u64>) -> Self {
+    /// All of the body of the response to a request, and the length that was announced for it, in bytes.
+    pub(crate) fn new(
+        body: ResponseBody,
+        announced: Option<u64>,
+        about: Option<&RequestName>,
+    ) -> Self {
         let known = known_length(&body);
         if let (Some(announced), Some(known)) = (announced, known)
             && announced != known
         {
-            log_misfit(format_args!(
-                "the application announced {announced} bytes and gave {known}"
-            ));
+            log_misfit(
+                about,
+                format_args!("the application announced {announced} bytes and gave {known}"),
+            );
         }
         let pieces = match body {
             ResponseBody::Bytes(bytes) => PieceSource::Bytes(bytes),
@@ -147,6 +154,15 @@ impl Body {
             held: HeldPieces::default(),
             left: announced.or(known).unwrap_or(UNKNOWN),
             logged: known.is_some(),
+        }
+    }
+
+    /// The request, where the body comes in blocks.
+    pub(super) fn about(&self) -> Option<&RequestName> {
+        match &self.pieces {
+            PieceSource::Stream(blocks) => blocks.about(),
+            // Its length is known, and so its fault is logged from the beginning.
+            PieceSource::Bytes(_) | PieceSource::File { .. } | PieceSource::Ended => None,
         }
     }
 
@@ -233,7 +249,7 @@ impl Body {
 
     fn log_once(&mut self, what: &str) {
         if !std::mem::replace(&mut self.logged, true) {
-            log_misfit(what);
+            log_misfit(self.about(), what);
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::gateway::socket::connection_handover::HandoverReceiver;
 use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::interface::Application;
-use crate::log::LogKind;
+use crate::log::{LogKind, LogSubject};
 
 pub use gateway_state::FastCgiOptions;
 pub use web_server_addresses::web_servers;
@@ -127,6 +127,7 @@ impl Clients {
             let peer = name(peer);
             crate::log_of!(
                 LogKind::Closed,
+                about = LogSubject::CONNECTION,
                 "refused {peer}, which `FCGI_WEB_SERVER_ADDRS` does not name"
             );
         }
@@ -171,16 +172,22 @@ fn report(peer: Peer, broken: Broken) {
         Broken::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
             crate::log_of!(
                 LogKind::Closed,
+                about = LogSubject::CONNECTION,
                 "closed {peer}: nothing was read for too long"
             );
         }
         Broken::Io(_) => (),
         Broken::Stalled => crate::log_of!(
             LogKind::Closed,
+            about = LogSubject::CONNECTION,
             "closed {peer}: the rest of a request did not come"
         ),
         Broken::Malformed(malformed) => {
-            crate::log_of!(LogKind::Closed, "closed {peer}: {malformed}");
+            crate::log_of!(
+                LogKind::Closed,
+                about = LogSubject::CONNECTION,
+                "closed {peer}: {malformed}"
+            );
         }
     }
 }

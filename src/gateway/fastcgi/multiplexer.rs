@@ -29,7 +29,7 @@ use crate::gateway::socket::connection_handover::HandoverSender;
 use crate::gateway::socket::stream::Stream;
 use crate::interface::measurements::EndedRequest;
 use crate::interface::{Errors, Request, Response};
-use crate::log::LogKind;
+use crate::log::{LogKind, LogSubject};
 use crate::protocol::cgi::response_head::HeadForm;
 use crate::protocol::fastcgi::record::{
     MalformedRecord, ProtocolStatus, RecordKind, put_records, take_record,
@@ -375,7 +375,11 @@ impl<'a> Conversation<'a> {
 
     /// Answers a request that is not passed on to the application.
     async fn refuse(&mut self, id: u16, refusal: &Refusal) {
-        crate::log_of!(LogKind::Refused, "refused a FastCGI request: {refusal}");
+        crate::log_of!(
+            LogKind::Refused,
+            about = LogSubject::CONNECTION,
+            "refused a FastCGI request: {refusal}"
+        );
         self.incoming.remove(&id);
         let mut text = BytesMut::new();
         let response = Response::plain(refusal.status);

@@ -43,7 +43,7 @@ use crate::interface::measurements::{MethodName, RefusedRequest};
 use crate::interface::{
     Errors, Pending, Request, RequestBody, RequestIds, RequestTimes, Response, Scheme,
 };
-use crate::log::LogKind;
+use crate::log::{LogKind, LogSubject};
 use crate::panics::{Caught, Panicked, caught, caught_call};
 
 /// The most of a body that is read at once, in bytes.
@@ -68,6 +68,7 @@ pub(super) fn refuse(stream: &Stream, peer: Peer, scheme: Scheme) {
     };
     crate::log_of!(
         LogKind::Refused,
+        about = LogSubject::CONNECTION,
         "refused a connection from {client}: it has too many open (503, runner.http.max_per_address)"
     );
     if scheme == Scheme::Https {
@@ -460,6 +461,7 @@ fn whole(
         variables: Vec::new(),
         errors: Errors::Log,
         ids: None,
+        application: None,
         times: None,
         offers_web_socket: false,
     })

@@ -20,7 +20,7 @@ use crate::gateway::socket::tls::TlsSetup;
 use crate::gateway::socket::tls::tls_handshake::Handshakes;
 use crate::gateway::socket::url::Host;
 use crate::interface::{Application, Connection, Scheme, TlsConnection};
-use crate::log::LogKind;
+use crate::log::{LogKind, LogSubject};
 use crate::protocol::proxy::proxy_head::{ProxiedAddresses, ProxyHead};
 
 /// What all connections of a gateway share that were accepted under the same options.
@@ -192,10 +192,12 @@ impl ConnectionState {
         match self.gateway.options.min_rate {
             0 => crate::log_of!(
                 LogKind::Closed,
+                about = LogSubject::CONNECTION,
                 "closed {closed} from {name}: it takes nothing of a response"
             ),
             rate => crate::log_of!(
                 LogKind::Closed,
+                about = LogSubject::CONNECTION,
                 "closed {closed} from {name}: it takes less than {rate} bytes a second of a response (runner.http.min_rate)"
             ),
         }

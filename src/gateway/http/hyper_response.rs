@@ -17,7 +17,7 @@ use hyper::ext::ReasonPhrase;
 use crate::clock::{PerSecond, http_date};
 use crate::gateway::body::compression::{self, EncodedBody};
 use crate::gateway::body::response_body::{
-    Body as OutgoingBody, announced, known_length, may_have_body,
+    Body as OutgoingBody, announced, known_length, log_misfit, may_have_body,
 };
 use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
@@ -25,8 +25,9 @@ use crate::gateway::http::file_parts;
 use crate::gateway::http::websocket::acceptance::{self, AcceptedWebSocket, OfferedWebSocket};
 use crate::gateway::request_ids;
 use crate::interface::measurements::{EndedRequest, MethodName};
-use crate::interface::{RequestIds, Response, ResponseBody, Scheme, Truncated, WebSocket};
-use crate::log::LogKind;
+use crate::interface::{
+    RequestIds, RequestName, Response, ResponseBody, Scheme, Truncated, WebSocket,
+};
 use crate::protocol::content_coding::ContentCoding;
 use crate::protocol::hop_by_hop::is_hop_by_hop;
 
@@ -132,26 +133,30 @@ pub(super) fn convert(
             (
                 Response {
                     status: StatusCode::SWITCHING_PROTOCOLS,
+                    about,
                     headers,
                     body: ResponseBody::WebSocket(socket),
                     ..
                 },
                 Some(offer),
-            ) => return accept(socket, headers, *offer, exchange),
+            ) => return accept((socket, about), headers, *offer, exchange),
             (response, _) => response,
         };
         // PEP 3333 knows final responses only; another 101 would end HTTP on this connection.
         let status = response.status.as_u16();
+        let about = response.about.as_ref();
         match response.body {
-            ResponseBody::WebSocket(_) => crate::log_of!(
-                LogKind::InvalidAnswer,
-                about = RequestIds::subject_of(exchange.ids.as_deref()),
-                "the application accepted a WebSocket that its client does not offer, with the status {status}"
+            ResponseBody::WebSocket(_) => log_misfit(
+                about,
+                format_args!(
+                    "the application accepted a WebSocket that its client does not offer, with the status {status}"
+                ),
             ),
-            _ => crate::log_of!(
-                LogKind::InvalidAnswer,
-                about = RequestIds::subject_of(exchange.ids.as_deref()),
-                "the application answered with the status {status}, which is not final"
+            _ => log_misfit(
+                about,
+                format_args!(
+                    "the application answered with the status {status}, which is not final"
+                ),
             ),
         }
         response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR);
@@ -159,6 +164,7 @@ pub(super) fn convert(
     let Response {
         status,
         reason,
+        about,
         mut headers,
         body,
     } = response;
@@ -172,7 +178,8 @@ pub(super) fn convert(
         line.answer(status);
     }
     let has_body = exchange.method != Method::HEAD && may_have_body(status);
-    let mut announced = announced(&mut headers);
+    let about = about.as_ref();
+    let mut announced = announced(&mut headers, about);
     let compresses = !exchange.state.gateway.options.compression.is_empty();
     let (body, compressor) = match compresses && may_have_body(status) {
         true => {
@@ -193,7 +200,7 @@ pub(super) fn convert(
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let body = if has_body {
-        let body = EncodedBody::new(OutgoingBody::new(body, announced), compressor);
+        let body = EncodedBody::new(OutgoingBody::new(body, announced, about), compressor);
         // Of HTTP/1, hyper writes it.
         if let (true, Some(left)) = (is_multiplexed, body.left())
             && let Ok(entry) = headers.try_entry(header::CONTENT_LENGTH)
@@ -245,14 +252,14 @@ fn reason_phrase(status: StatusCode, reason: Option<Bytes>) -> Option<ReasonPhra
 
 /// The response 101, or 200 by HTTP/2 (RFC 8441 §5): the connection or stream becomes a WebSocket.
 fn accept(
-    socket: WebSocket,
+    (socket, about): (WebSocket, Option<RequestName>),
     mut headers: HeaderMap,
     offered: OfferedWebSocket,
     mut exchange: Exchange,
 ) -> hyper::Response<ReplyBody> {
     remove_hop_by_hop(&mut headers);
     request_ids::put(&mut headers, exchange.ids.as_deref());
-    acceptance::complete(&mut headers, &offered.offer);
+    acceptance::complete(&mut headers, &offered.offer, about.as_ref());
     add_date(&mut headers);
     let status = match exchange.version {
         Version::HTTP_2 => StatusCode::OK,
@@ -267,7 +274,7 @@ fn accept(
     let log_line = exchange.log_line.take();
     // A WebSocket is no response that ends.
     exchange.measured = None;
-    let accepted = AcceptedWebSocket::new(socket, offered, max_message, log_line);
+    let accepted = AcceptedWebSocket::new((socket, about), offered, max_message, log_line);
     // The client would be taken for one that is waited for, if the exchange ended later.
     drop(exchange);
     state.accept(accepted);
@@ -311,7 +318,7 @@ impl ReplyBody {
     /// A body of runner's own.
     fn whole(body: ResponseBody) -> Self {
         Self {
-            body: EncodedBody::Plain(OutgoingBody::new(body, None)),
+            body: EncodedBody::Plain(OutgoingBody::new(body, None, None)),
             exchange: None,
             flushed: false,
         }

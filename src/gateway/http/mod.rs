@@ -23,7 +23,7 @@ use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::gateway::socket::tls::tls_handshake::Handshakes;
 use crate::interface::{Application, Scheme};
-use crate::log::LogKind;
+use crate::log::{LogKind, LogSubject};
 
 pub use access_log::{AccessForm, AccessLogOptions};
 pub use http_options::{HttpOptions, ProxyOptions, WebSocketOptions};
@@ -165,7 +165,11 @@ pub async fn serve(
 
 fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        crate::log_of!(LogKind::Closed, "a connection failed: {error}");
+        crate::log_of!(
+            LogKind::Closed,
+            about = LogSubject::CONNECTION,
+            "a connection failed: {error}"
+        );
     }
 }
 

@@ -66,13 +66,26 @@ impl ServerUrl {
                     host: other_host,
                     port: other_port,
                 },
-            ) => {
-                let is_any = [host, other_host].contains(&&Host::Any);
-                *port > 0 && port == other_port && (host == other_host || is_any)
-            }
+            ) => *port > 0 && port == other_port && overlap(host, other_host),
             (one, other) => one == other,
         }
     }
+}
+
+/// Whether two hosts have an address in common, as far as it can be known without asking for their addresses.
+fn overlap(one: &Host, other: &Host) -> bool {
+    let is_localhost =
+        |host: &Host| matches!(host, Host::Name(name) if name.eq_ignore_ascii_case("localhost"));
+    // RFC 6761 §6.3: it is these two.
+    let is_of_localhost = |host: &Host| match host {
+        Host::Any => true,
+        Host::Name(name) => name == "127.0.0.1" || is_localhost(host),
+        Host::Ipv6(address) => address == "::1",
+    };
+    one == other
+        || [one, other].contains(&&Host::Any)
+        || is_localhost(one) && is_of_localhost(other)
+        || is_localhost(other) && is_of_localhost(one)
 }
 
 impl FromStr for ServerUrl {
@@ -164,6 +177,10 @@ mod tests {
             ("http://*:80", "https://*:80", true),
             ("http://*:80", "http://h:80", true),
             ("http://a:80", "http://b:80", false),
+            ("http://localhost:80", "http://127.0.0.1:80", true),
+            ("http://[::1]:80", "http://LOCALHOST:80", true),
+            ("http://[::1]:80", "http://127.0.0.1:80", false),
+            ("http://localhost:80", "http://127.0.0.2:80", false),
             ("http://a:0", "http://a:0", false),
             ("unix:/a", "https+unix:/a", true),
             ("unix:/a", "unix:/b", false),

@@ -13,7 +13,7 @@ use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::gateway::uwsgi::one_exchange::{BrokenExchange, UwsgiState};
 use crate::interface::Application;
-use crate::log::LogKind;
+use crate::log::{LogKind, LogSubject};
 
 pub use uwsgi_options::UwsgiOptions;
 
@@ -94,9 +94,14 @@ fn report(peer: Peer, broken: &BrokenExchange) {
         Peer::Tcp(address) => {
             crate::log_of!(
                 LogKind::Closed,
+                about = LogSubject::CONNECTION,
                 "closed the uwsgi connection from {address}: {broken}"
             );
         }
-        Peer::Unix => crate::log_of!(LogKind::Closed, "closed a uwsgi connection: {broken}"),
+        Peer::Unix => crate::log_of!(
+            LogKind::Closed,
+            about = LogSubject::CONNECTION,
+            "closed a uwsgi connection: {broken}"
+        ),
     }
 }

@@ -21,7 +21,7 @@ use crate::gateway::slow_client::{Pace, PacedStream};
 use crate::gateway::socket::stream::Stream;
 use crate::gateway::uwsgi::uwsgi_options::UwsgiOptions;
 use crate::interface::{Application, Errors, Request, Response, Truncated};
-use crate::log::LogKind;
+use crate::log::{LogKind, LogSubject};
 use crate::protocol::cgi::environ::{self, content_length};
 use crate::protocol::cgi::response_head::HeadForm;
 use crate::protocol::uwsgi::request_packet::{
@@ -116,7 +116,11 @@ pub(super) async fn serve(
             (method, response, false)
         }
         Received::Refused(refusal, is_cut_off) => {
-            crate::log_of!(LogKind::Refused, "refused a uwsgi request: {refusal}");
+            crate::log_of!(
+                LogKind::Refused,
+                about = LogSubject::CONNECTION,
+                "refused a uwsgi request: {refusal}"
+            );
             (Method::GET, Response::plain(refusal.status), is_cut_off)
         }
     };

@@ -34,7 +34,7 @@ fn hurried_in(folder: &Path, limit: u64, memory: usize) -> (Arc<Depot>, BlockSen
     let mut depot = Depot::new(folder.to_owned(), limit);
     depot.limits.memory = Arc::new(ResponseMemory::new(memory));
     let depot = Arc::new(depot);
-    let (sender, blocks) = depot.blocks();
+    let (sender, blocks) = Blocks::of(&depot, None);
     lock(&sender.0.backlog).waited = Duration::from_secs(3600);
     (depot, sender, blocks)
 }
@@ -205,7 +205,7 @@ proptest! {
 async fn what_is_made_waits_for_no_client_and_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let depot = Arc::new(Depot::new(folder.path().to_owned(), u64::MAX));
-    let (sender, mut blocks) = depot.blocks();
+    let (sender, mut blocks) = Blocks::of(&depot, None);
     for at in 0..200 {
         in_time(sender.send(block(at * 40_000, 40_000)))
             .await
@@ -277,11 +277,11 @@ async fn all_responses_together_store_no_more_than_their_limit() {
     let stored = |depot: &Depot| depot.limits.stored.load(Ordering::Relaxed);
     let folder = tempfile::tempdir().unwrap();
     let depot = Arc::new(Depot::new(folder.path().to_owned(), u64::MAX).with_total(TOTAL));
-    let (first, of_first) = depot.blocks();
+    let (first, of_first) = Blocks::of(&depot, None);
     assert!(fill(&first).await > usize::try_from(TOTAL).unwrap());
     let used = stored(&depot);
     assert!((TOTAL / 2..=TOTAL).contains(&used), "{used}");
-    let (second, mut of_second) = depot.blocks();
+    let (second, mut of_second) = Blocks::of(&depot, None);
     let given = fill(&second).await;
     assert!(given <= 2 * (IN_MEMORY + LARGEST), "{given}");
     assert!(stored(&depot) <= TOTAL);
@@ -311,7 +311,7 @@ async fn all_responses_together_have_no_more_memory_than_their_limit() {
     let depot = Arc::new(depot);
     let mut bodies = Vec::new();
     for number in 0..50 {
-        let (sender, blocks) = depot.blocks();
+        let (sender, blocks) = Blocks::of(&depot, None);
         let size = [LENGTH, 30_000][number % 2];
         for at in (0..LENGTH).step_by(size) {
             // Some applications do not ask whether there is room.

@@ -89,7 +89,7 @@ fn lines_that_clients_cause_are_counted_and_the_count_comes_by_itself() {
     let (queue, tell, written) = slow();
     drop(tell);
     for number in 0..1000 {
-        queue.put_of(LogKind::Refused, format!("refused {number}\n"));
+        queue.put_of(LogKind::Refused, None, format!("refused {number}\n"));
     }
     let started = std::time::Instant::now();
     let so_far = || String::from_utf8(written.lock().unwrap().clone()).unwrap();
@@ -135,7 +135,7 @@ fn at_the_end_the_counts_are_written() {
     let (queue, tell, written) = slow();
     drop(tell);
     for number in 0..15 {
-        queue.put_of(LogKind::Closed, format!("closed {number}\n"));
+        queue.put_of(LogKind::Closed, None, format!("closed {number}\n"));
     }
     queue.finish(PATIENCE);
     let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();

@@ -42,6 +42,8 @@ pub enum ApplicationName {
     BuiltIn {
         /// What it is.
         what: BuiltIn,
+        /// The options that its words have, as they can be written.
+        options: Vec<String>,
         /// Where its name was written.
         origin: Origin,
         /// The prefixes of settings of its own, the first one first.

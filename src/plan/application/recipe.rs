@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::application::files::{Files, FilesOptions};
 use crate::application::routes::Routes;
+use crate::application::routes::named_application::NamedApplication;
 use crate::application::routes::route_key::RouteKey;
 use crate::application::routes::site::Site;
 use crate::application::send_file::SendFolder;
@@ -39,8 +40,13 @@ pub struct Recipe {
 /// How requests get to leaves.
 #[derive(Debug)]
 enum Tree {
-    /// The files of a folder, and what answers where there is none.
-    Files(FilesOptions, Option<Box<Tree>>),
+    /// The files of a folder, what answers where there is none, and what the log calls it where there are several
+    /// applications: the route that leads to it.
+    Files {
+        options: FilesOptions,
+        fallback: Option<Box<Tree>>,
+        name: Option<String>,
+    },
     /// What answers is decided by host and path.
     Routes(Vec<(RouteKey, Tree)>),
     /// The leaf with this number.
@@ -112,12 +118,16 @@ impl Recipe {
     /// The same, with lines of this form in the log.
     #[must_use]
     pub fn logging(mut self, form: &LineForm) -> Self {
-        let with_processes = self.leaves.iter().filter(|leaf| leaf.has_state());
-        let are_named = with_processes.count() > 1;
+        let are_named = self.has_several();
         for leaf in &mut self.leaves {
             leaf.log_in(form, are_named);
         }
         self
+    }
+
+    /// Whether lines of the log name the application that they are about.
+    fn has_several(&self) -> bool {
+        self.leaves.iter().filter(|leaf| leaf.has_state()).count() > 1
     }
 
     /// Sets the folder for responses that are too large for memory.
@@ -176,7 +186,7 @@ impl Recipe {
             false => leaf.begin(readiness),
         });
         let started = all_started(starting.collect()).await?;
-        let front = application(&self.tree, &started);
+        let front = self.front(&started);
         if matches!(self.tree, Tree::Leaf(_)) {
             return Ok(front);
         }
@@ -194,6 +204,20 @@ impl Recipe {
             named.collect(),
             others.collect(),
         )))
+    }
+}
+
+impl Recipe {
+    /// What passes requests on to the applications of the leaves, which run.
+    fn front(&self, started: &[Arc<dyn Application>]) -> Arc<dyn Application> {
+        if !self.has_several() {
+            return application(&self.tree, started, false);
+        }
+        let named = self.leaves.iter().zip(started).map(|(leaf, one)| {
+            let named = NamedApplication::new(&leaf.name, Arc::clone(one));
+            Arc::new(named) as Arc<dyn Application>
+        });
+        application(&self.tree, &named.collect::<Vec<_>>(), true)
     }
 }
 
@@ -248,7 +272,11 @@ impl Planting<'_> {
             BuiltIn::Files(options, fallback) => {
                 let fallback = fallback.as_ref().map(|inner| self.tree(inner, route));
                 let fallback = fallback.transpose()?.map(Box::new);
-                return Ok(Tree::Files(options.clone(), fallback));
+                return Ok(Tree::Files {
+                    options: options.clone(),
+                    fallback,
+                    name: route.map(RouteKey::to_string),
+                });
             }
             BuiltIn::Routes(routes) => {
                 let routes = routes.iter().map(|inner| {
@@ -303,17 +331,30 @@ fn send_folders(settings: &Configuration) -> Vec<SendFolder> {
         .collect()
 }
 
-/// The application of a tree before its leaves, which run.
-fn application(tree: &Tree, started: &[Arc<dyn Application>]) -> Arc<dyn Application> {
+/// The application of a tree before its leaves, which run. `are_named` if the log names applications.
+fn application(
+    tree: &Tree,
+    started: &[Arc<dyn Application>],
+    are_named: bool,
+) -> Arc<dyn Application> {
     match tree {
-        Tree::Files(options, fallback) => {
-            let fallback = fallback.as_ref().map(|inner| application(inner, started));
-            Arc::new(Files::new(options.clone(), fallback))
+        Tree::Files {
+            options,
+            fallback,
+            name,
+        } => {
+            let fallback = fallback.as_ref();
+            let fallback = fallback.map(|inner| application(inner, started, are_named));
+            let files = Arc::new(Files::new(options.clone(), fallback));
+            match name {
+                Some(name) if are_named => Arc::new(NamedApplication::new(name, files)),
+                Some(_) | None => files,
+            }
         }
         Tree::Routes(routes) => {
             let routes = routes
                 .iter()
-                .map(|(key, inner)| (key.clone(), application(inner, started)));
+                .map(|(key, inner)| (key.clone(), application(inner, started, are_named)));
             Arc::new(Routes::new(routes.collect()))
         }
         Tree::Leaf(number) => Arc::clone(&started[*number]),

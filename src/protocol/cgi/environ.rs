@@ -250,6 +250,7 @@ pub fn request<'a>(
     Ok(Request {
         offers_web_socket: false,
         ids: None,
+        application: None,
         times: None,
         method,
         target,

@@ -74,6 +74,7 @@ mod tests {
         Response {
             status: StatusCode::from_u16(status).unwrap(),
             reason: reason.map(|reason| Bytes::from_static(reason.as_bytes())),
+            about: None,
             headers: map,
             body: ResponseBody::Bytes(Bytes::new()),
         }

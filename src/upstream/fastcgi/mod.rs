@@ -27,7 +27,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::interface::RequestName;
 use crate::interface::master_status::Status;
-use crate::interface::{BlockSender, Depot, Errors, RequestBody, Response, ResponseBody};
+use crate::interface::{BlockSender, Blocks, Depot, Errors, RequestBody, Response, ResponseBody};
 use crate::log::LogKind;
 use crate::protocol::cgi::program_head::{HeadReader, ProgramHead};
 use crate::protocol::fastcgi::record::{ProtocolStatus, RequestEnd};
@@ -279,7 +279,7 @@ impl FastCgiServers {
                 Err(failure) => break Some(failure),
             }
         };
-        let (sender, blocks) = self.depot.blocks();
+        let (sender, blocks) = Blocks::of(&self.depot, Some(name));
         // The client cannot have left: its end is here.
         let _ = sender.push(body.freeze());
         let body = BodyPump {

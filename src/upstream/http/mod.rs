@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::interface::RequestName;
 use crate::interface::master_status::{QueueStatus, Status};
-use crate::interface::{Depot, Request, Response, ResponseBody};
+use crate::interface::{Blocks, Depot, Request, Response, ResponseBody};
 use crate::log::LogKind;
 use crate::log_of;
 use crate::protocol::proxy::via::ViaPseudonym;
@@ -204,7 +204,7 @@ impl HttpClient {
                 .then(|| ClientOffer::add_to(to_send.headers_mut(), web_socket_relay::nonce()));
             (to_send, upgrade)
         };
-        let exchanged = self.exchange(&request.method, to_send, &mut lease, deadline, &progress);
+        let exchanged = self.exchange(name, to_send, &mut lease, deadline, &progress);
         let Ok(exchanged) = timeout_at(deadline.into(), exchanged).await else {
             lease.timed_out();
             let (server, phase) = (lease.server(), progress.phase());
@@ -222,13 +222,13 @@ impl HttpClient {
     /// Sends a request, up to the head of its response.
     async fn exchange(
         &self,
-        method: &Method,
+        name: &RequestName,
         to_send: impl Fn() -> (http::Request<RequestContent>, Option<ClientOffer>),
         lease: &mut Lease<HttpConnection>,
         deadline: Instant,
         progress: &ExchangeProgress,
     ) -> Result<(BegunResponse, Option<ClientOffer>), HttpFailure> {
-        let is_repeatable = method.is_idempotent();
+        let is_repeatable = name.is_idempotent();
         let longest = match is_repeatable {
             true => KEEP,
             false => JUST_NOW,
@@ -245,7 +245,7 @@ impl HttpClient {
         }
         progress.enter(ExchangePhase::Connect);
         // It is seldom needed, and its future is much larger than all others.
-        let mut connection = Box::pin(self.connect(lease, deadline)).await?;
+        let mut connection = Box::pin(self.connect(lease, name, deadline)).await?;
         let (request, upgrade) = to_send();
         match connection.send(request).await {
             Ok(response) => Ok((BegunResponse(response, connection), upgrade)),
@@ -263,6 +263,7 @@ impl HttpClient {
     async fn connect(
         &self,
         lease: &mut Lease<HttpConnection>,
+        name: &RequestName,
         deadline: Instant,
     ) -> Result<HttpConnection, HttpFailure> {
         let mut tried = Vec::new();
@@ -296,7 +297,11 @@ impl HttpClient {
                     false => HttpFailure::Broken(why),
                 });
             }
-            log_of!(LogKind::Unreachable, "{why}; another server is tried");
+            log_of!(
+                LogKind::Unreachable,
+                about = name.subject(),
+                "{name}: {why}; another server is tried"
+            );
         }
     }
 
@@ -323,6 +328,7 @@ impl HttpClient {
             return Ok(Response {
                 status,
                 reason: None,
+                about: Some(name.clone()),
                 headers: fields,
                 body: ResponseBody::WebSocket(socket),
             });
@@ -345,7 +351,7 @@ impl HttpClient {
                 if is_endless {
                     answer.lease.becomes_endless(EndlessKind::Events);
                 }
-                let (sender, mut blocks) = self.depot.blocks();
+                let (sender, mut blocks) = Blocks::of(&self.depot, Some(name));
                 if let Some(length) = answer.body.size_hint().exact() {
                     blocks = blocks.with_length(length + beginning.len() as u64);
                 }
@@ -379,6 +385,7 @@ impl HttpClient {
         Ok(Response {
             status,
             reason: reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes())),
+            about: Some(name.clone()),
             headers: answer.head.headers,
             body,
         })

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::interface::{BlockSender, Errors, ResponseBody};
+use crate::interface::{BlockSender, Blocks, Errors, ResponseBody};
 use crate::log::escaped;
 use crate::protocol::worker::answer_head;
 use crate::protocol::worker::frame::{Header, Kind};
@@ -265,7 +265,7 @@ impl LaneReader<'_> {
     fn begin(&mut self, header: Header, payload: &Bytes) -> Result<(), Violation> {
         let mut pool = lock(&self.hub.pool);
         let pending = pool.current(self.lane, header.number)?;
-        let (sender, mut blocks) = self.hub.depot.blocks();
+        let (sender, mut blocks) = Blocks::of(&self.hub.depot, Some(&pending.about));
         let response = match answer_head::begun(header, payload) {
             Ok((head, length)) => {
                 if let Some(length) = length {
@@ -325,18 +325,16 @@ impl LaneReader<'_> {
         let shown = escaped(&written);
         let mut pool = lock(&self.hub.pool);
         // A thread that the application has left behind may write for a request that is over.
-        match pool
-            .current(self.lane, number)
-            .map(|pending| &pending.errors)
+        let pending = pool.current(self.lane, number).ok();
+        if let Some(Errors::Gateway(sender)) = pending.as_ref().map(|pending| &pending.errors)
+            && sender
+                .try_send(Bytes::copy_from_slice(shown.as_bytes()))
+                .is_ok()
         {
-            Ok(Errors::Gateway(sender))
-                if sender
-                    .try_send(Bytes::copy_from_slice(shown.as_bytes()))
-                    .is_ok() => {}
-            Ok(_) | Err(Violation) => {
-                crate::log_error!(about = self.hub.subject(), "{}", shown.trim_end());
-            }
+            return;
         }
+        let about = pending.map_or_else(|| self.hub.subject(), |pending| pending.about.subject());
+        crate::log_error!(about = about, "{}", shown.trim_end());
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 
-use crate::interface::{CloseReason, Depot, ResponseBody, WebSocketMessage, web_socket};
+use crate::interface::{Blocks, CloseReason, Depot, ResponseBody, WebSocketMessage, web_socket};
 use crate::log;
 use crate::protocol::worker::answer_head;
 use crate::protocol::worker::frame::{Header, Kind, LaneOrder, MESSAGE_WINDOW};
@@ -98,7 +98,8 @@ pub(crate) fn hear<W: Wire>(
         }
         Kind::Head => {
             let client = means.notes.of(id, header.number);
-            let (sender, mut blocks) = means.depot.blocks_with_credit(client);
+            let (sender, mut blocks) =
+                Blocks::with_credit(client, means.depot, Some(&begun.pending.about));
             let response = match answer_head::begun(header, payload) {
                 Ok((head, length)) => {
                     begun.is_endless = is_endless(&head.headers);

@@ -167,11 +167,14 @@ class Exchange:
         return None
 
     def blocks(self, result):
-        """Sends the blocks of an iterable as they come: PEP 3333 forbids holding any back."""
+        """Sends the blocks of an iterable as they come: PEP 3333 forbids holding any back. Returns whether there are more of
+        them than `Content-Length` says.
+        """
+        has_more = False
         for block in result:
             if block:
                 if self.ended:
-                    say("the application gave more than its Content-Length")
+                    has_more = True
                     break
                 self.block(block)
             if not self.ended and self.lane.cancelled(self.number):
@@ -182,6 +185,7 @@ class Exchange:
             self.whole(b"")
         elif not self.ended:
             self.end()
+        return has_more
 
     def block(self, block):
         if type(block) is not bytes:

@@ -38,9 +38,15 @@ FIELDS = (b"x-request-id", b"traceparent")
 
 
 def object_line(members):
-    """A line with the members of a dict: texts, numbers and `None`."""
-    shown = ['"%s":%s' % (name, value if type(value) is int else quoted(value)) for name, value in members.items()]
+    """A line with the members of a dict: texts, numbers, `True` and `None`."""
+    shown = ['"%s":%s' % (name, written(value)) for name, value in members.items()]
     return ("{%s}\n" % ",".join(shown)).encode()
+
+
+def written(value):
+    if value is True:
+        return "true"
+    return value if type(value) is int else quoted(value)
 
 
 def quoted(text):

@@ -86,19 +86,34 @@ class Output(FileIO):
         """Makes one object of what comes in one write, such as a traceback, if its last line is whole."""
         had = bool(self.held)
         self.held += data
-        if self.held.endswith(b"\n") or len(self.held) > LONGEST or Form.is_ending:
+        if self.held.endswith(b"\n") or Form.is_ending:
             self.finish()
+        elif len(self.held) > LONGEST:
+            self.held = self.deliver_beginning(self.held)
         if bool(self.held) != had:
             Losses.changed()
 
     def finish(self):
         """Delivers a line that has no end."""
         whole, self.held = self.held, b""
-        for start in range(0, len(whole), LONGEST):
-            message = whole[start : start + LONGEST].decode("utf-8", "backslashreplace")
-            message = message[:-1] if message.endswith("\n") else message
-            stream = {"stream": STREAMS.get(self.name, self.name)}
-            self.deliver(object_of(message, "info", REQUEST.get(), stream), 1)
+        if whole:
+            self.deliver_object(self.deliver_beginning(whole[:-1] if whole.endswith(b"\n") else whole))
+
+    def deliver_beginning(self, text):
+        """Delivers what is too long for one object, in parts that say that they go on. Returns the rest, which is not empty if
+        there were any.
+        """
+        begin = 0
+        while len(text) - begin > LONGEST:
+            end = character_end(text, begin + LONGEST)
+            self.deliver_object(text[begin:end], partial=True)
+            begin = end
+        return text[begin:]
+
+    def deliver_object(self, text, **members):
+        members["stream"] = STREAMS.get(self.name, self.name)
+        message = text.decode("utf-8", "backslashreplace")
+        self.deliver(object_of(message, "info", REQUEST.get(), members), 1)
 
     def visible(self, data):
         """Data as a terminal can get it: colours stay where they are seen."""
@@ -146,6 +161,14 @@ class Output(FileIO):
         poll = select.poll()
         poll.register(descriptor, select.POLLOUT)
         return bool(poll.poll(0 if self.lost else PATIENCE))
+
+
+def character_end(text, place):
+    """Where a text in UTF-8 can be cut so that no character is torn, shortly before a place in it."""
+    for end in range(place, place - 4, -1):
+        if text[end] & 0xC0 != 0x80:
+            return end
+    return place
 
 
 class Log(TextIOWrapper):

@@ -323,8 +323,9 @@ class Lane:
                 whole = result[0] if len(result) == 1 else b"".join(result)
                 result = None
                 return exchange.whole(whole)
-            if kind is not FileWrapper or not exchange.file(result):
-                exchange.blocks(result)
+            if (kind is not FileWrapper or not exchange.file(result)) and exchange.blocks(result):
+                about = own[0], own[4] + named(environ.get("HTTP_X_REQUEST_ID"))
+                say("%s %s: the application gave more than its Content-Length" % about)
         except Gone:
             raise
         except Abandoned:

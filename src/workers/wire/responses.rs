@@ -21,6 +21,7 @@ pub(crate) fn of(head: AnswerHead, body: ResponseBody) -> Response {
     Response {
         status: head.status,
         reason: head.reason,
+        about: None,
         headers: head.headers,
         body,
     }

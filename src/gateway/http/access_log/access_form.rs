@@ -79,8 +79,12 @@ impl AccessForm {
     /// Writes a line to the access log.
     pub(super) fn write(self, record: &AccessRecord<'_>) {
         match self {
-            Self::Timed | Self::Common | Self::Combined => log::access(self.line(record)),
-            Self::Json => log::access_object(record.time, &Self::members(record)),
+            Self::Timed | Self::Common | Self::Combined => {
+                log::access(self.line(record), record.time, |line| {
+                    Self::members(record, Some(line))
+                });
+            }
+            Self::Json => log::access_object(record.time, &Self::members(record, None)),
         }
     }
 
@@ -125,9 +129,9 @@ impl AccessForm {
         line
     }
 
-    /// The members of the object in JSON, whose names are part of the manual. Durations are in seconds. What is not known is
-    /// `null`.
-    fn members(record: &AccessRecord<'_>) -> String {
+    /// The members of the object in JSON, whose names are part of the manual: the `message`, which is a short one unless it is
+    /// given, and what it says in parts. Durations are in seconds. What is not known is `null`.
+    fn members(record: &AccessRecord<'_>, message: Option<&str>) -> String {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (method, target, protocol) = match record.line {
             Some((method, target, version)) => {
@@ -136,7 +140,7 @@ impl AccessForm {
             }
             None => (None, None, None),
         };
-        let message = match (method, &target) {
+        let short = match (method, &target) {
             (Some(method), Some(target)) => format!("{method} {target} {}", record.status),
             _ => format!("- {}", record.status),
         };
@@ -149,7 +153,7 @@ impl AccessForm {
             [record.answered, record.queued, record.worker].map(|time| time.map(seconds));
         let known = |time: &Option<String>| time.clone().unwrap_or_else(|| "null".to_owned());
         JsonObject::default()
-            .text("message", Some(&message))
+            .text("message", Some(message.unwrap_or(&short)))
             .text("client", client)
             .text("method", method)
             .text("target", target.as_deref())
@@ -233,7 +237,7 @@ mod tests {
             r#"- - - [10/Oct/2000:13:55:36 +0000] "-" 400 0 "-" "-""#
         );
         assert_eq!(
-            AccessForm::members(&unread),
+            AccessForm::members(&unread, None),
             r#""message":"- 400","client":null,"method":null,"target":null,"protocol":null,"status":400,"bytes":0,"duration":0.000000,"start":null,"queued":null,"worker":null,"host":null,"referer":null,"user_agent":null,"request_id":null,"trace_id":null"#
         );
     }
@@ -241,7 +245,7 @@ mod tests {
     #[test]
     fn an_object_has_all_members() {
         assert_eq!(
-            AccessForm::members(&record()),
+            AccessForm::members(&record(), None),
             r#""message":"GET /a%20\"b\"?c=d 200","client":"127.0.0.1","method":"GET","target":"/a%20\"b\"?c=d","protocol":"HTTP/1.1","status":200,"bytes":42,"duration":0.012345,"start":0.012000,"queued":0.000250,"worker":null,"host":"localhost","referer":"http://localhost/","user_agent":"a\"\t�\\","request_id":null,"trace_id":null"#
         );
     }

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 
 use crate::gateway::http::shadow_parser::Hidden;
 use crate::interface::{Connection, RequestIds, RequestTimes};
+use crate::log;
 
 use access_form::AccessRecord;
 
@@ -105,7 +106,7 @@ impl LogLine {
             agent: headers.get(header::USER_AGENT).cloned(),
             answered: None,
             ids: None,
-            times: (options.form == AccessForm::Json).then(Arc::default),
+            times: (options.form == AccessForm::Json || log::has_objects()).then(Arc::default),
             bytes: 0,
         }
     }

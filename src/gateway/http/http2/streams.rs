@@ -25,7 +25,7 @@ use crate::gateway::http::http2::stream_response::{StreamExchange, StreamShare};
 use crate::gateway::http::request_timer::{AwaitedRequest, Overdue, RequestTimer};
 use crate::gateway::http::transport::LINGER;
 use crate::gateway::slow_client::Pace;
-use crate::log::LogKind;
+use crate::log::{LogKind, LogSubject};
 use crate::panics::caught_call;
 
 /// A connection and its streams.
@@ -154,7 +154,11 @@ impl Streams {
             while let Poll::Ready(Some(ended)) = self.exchanges.poll_join_next(context) {
                 has_ended = true;
                 if let Err(error) = ended {
-                    crate::log_of!(LogKind::Closed, "a stream failed: {error}");
+                    crate::log_of!(
+                        LogKind::Closed,
+                        about = LogSubject::CONNECTION,
+                        "a stream failed: {error}"
+                    );
                 }
             }
             if !has_ended {
@@ -240,6 +244,7 @@ impl Streams {
         frame_meter::lock(&self.meter).note_refusal();
         crate::log_of!(
             LogKind::Refused,
+            about = LogSubject::CONNECTION,
             "refused a request from {}: too many are under way by HTTP/2 (runner.http.max_connections)",
             self.state.client_name()
         );
@@ -300,6 +305,7 @@ impl Streams {
         let client = self.state.client_name();
         crate::log_of!(
             LogKind::Closed,
+            about = LogSubject::CONNECTION,
             "closed the HTTP/2 connection from {client}: {why}"
         );
     }

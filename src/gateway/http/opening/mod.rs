@@ -16,7 +16,7 @@ use crate::gateway::socket::stream::{Peer, Stream};
 use crate::gateway::socket::tls::TlsSetup;
 use crate::gateway::socket::tls::tls_handshake::{Handshakes, Spoken};
 use crate::interface::Scheme;
-use crate::log::LogKind;
+use crate::log::{LogKind, LogSubject};
 use crate::protocol::proxy::proxy_head::ProxyHead;
 
 /// The page for a client that speaks HTTP without TLS.
@@ -74,6 +74,7 @@ pub(super) async fn serve(
             let client = state.client_name();
             crate::log_of!(
                 LogKind::Refused,
+                about = LogSubject::CONNECTION,
                 "refused a request from {client}: it is not encrypted, and this address is for https"
             );
             let refusal = clear_text();
@@ -118,7 +119,11 @@ async fn negotiate(
                     Peer::Tcp(address) => address.ip().to_string(),
                     Peer::Unix => "a local process".to_owned(),
                 };
-                crate::log_of!(LogKind::Closed, "no TLS with {client}: {error}");
+                crate::log_of!(
+                    LogKind::Closed,
+                    about = LogSubject::CONNECTION,
+                    "no TLS with {client}: {error}"
+                );
             }
             None
         }

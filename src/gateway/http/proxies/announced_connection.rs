@@ -10,7 +10,7 @@ use crate::gateway::connection_limit::Permit;
 use crate::gateway::http::connection_state::GatewayState;
 use crate::gateway::http::{connection, opening};
 use crate::gateway::socket::stream::{Peer, Stream};
-use crate::log::LogKind;
+use crate::log::{LogKind, LogSubject};
 use crate::protocol::proxy::proxy_head::{
     BadProxyHead, HeadProgress, ProxiedAddresses, ProxyHead, parse,
 };
@@ -62,6 +62,7 @@ pub(in crate::gateway::http) async fn serve(
     };
     crate::log_of!(
         LogKind::Refused,
+        about = LogSubject::CONNECTION,
         "refused a connection from {name}: {reason} (runner.http.proxy_protocol)"
     );
 }

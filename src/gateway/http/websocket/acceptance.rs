@@ -3,10 +3,10 @@
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
+use crate::gateway::body::response_body::log_misfit;
 use crate::gateway::http::access_log::LogLine;
 use crate::gateway::refusal::Refusal;
-use crate::interface::{Request, WebSocket};
-use crate::log::LogKind;
+use crate::interface::{Request, RequestName, WebSocket};
 use crate::protocol::websocket::decoder::Decoder;
 use crate::protocol::websocket::encoder::Encoder;
 use crate::protocol::websocket::handshake::{self, Handshake, WebSocketOffer};
@@ -28,14 +28,16 @@ pub(in crate::gateway::http) struct AcceptedWebSocket {
     pub encoder: Encoder,
     /// The path of its request, for the log.
     pub path: Box<str>,
+    /// The request, where the application names it.
+    pub about: Option<RequestName>,
     /// Its line is written when the WebSocket is closed, as for any response.
     pub log_line: Option<Box<LogLine>>,
 }
 
 impl AcceptedWebSocket {
-    /// A WebSocket, as it was offered, for messages of at most so many bytes.
+    /// The WebSocket of a request, as it was offered, for messages of at most so many bytes.
     pub(in crate::gateway::http) fn new(
-        socket: WebSocket,
+        (socket, about): (WebSocket, Option<RequestName>),
         offered: OfferedWebSocket,
         max_message: usize,
         log_line: Option<Box<LogLine>>,
@@ -46,6 +48,7 @@ impl AcceptedWebSocket {
             decoder: Decoder::new(max_message, offer.deflate.is_some()),
             encoder: Encoder::new(offer.deflate),
             path,
+            about,
             log_line,
         })
     }
@@ -103,8 +106,12 @@ pub(in crate::gateway::http) fn demand_version(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes the header fields of an application those of the response 101.
-pub(in crate::gateway::http) fn complete(headers: &mut HeaderMap, offer: &WebSocketOffer) {
+/// Makes the header fields of an application those of the response 101 to a request.
+pub(in crate::gateway::http) fn complete(
+    headers: &mut HeaderMap,
+    offer: &WebSocketOffer,
+    about: Option<&RequestName>,
+) {
     let name = header::SEC_WEBSOCKET_PROTOCOL;
     let mut chosen = headers.get_all(&name).iter();
     let (first, second) = (chosen.next(), chosen.next());
@@ -112,9 +119,11 @@ pub(in crate::gateway::http) fn complete(headers: &mut HeaderMap, offer: &WebSoc
     if let Some(protocol) = first
         && (second.is_some() || !offer.has_protocol(protocol.as_bytes()))
     {
-        crate::log_of!(
-            LogKind::InvalidAnswer,
-            "the application accepted a WebSocket with the subprotocol {protocol:?}, which the client does not offer: it is left out"
+        log_misfit(
+            about,
+            format_args!(
+                "the application accepted a WebSocket with the subprotocol {protocol:?}, which the client does not offer: it is left out"
+            ),
         );
         headers.remove(name);
     }

@@ -24,8 +24,8 @@ use crate::gateway::http::websocket::inflow::{Inflow, Interrupted};
 use crate::gateway::http::websocket::outflow::Outflow;
 use crate::gateway::http::websocket::patience::Patience;
 use crate::gateway::slow_client::StallTimer;
-use crate::interface::{CloseReason, Outgoing, WebSocket, WebSocketMessage};
-use crate::log::LogKind;
+use crate::interface::{CloseReason, Outgoing, RequestName, WebSocket, WebSocketMessage};
+use crate::log::{LogKind, LogSubject};
 use crate::protocol::websocket::decoder::WebSocketEvent;
 use crate::protocol::websocket::encoder::{Encoder, MessageFrames, WebSocketFrame};
 use crate::protocol::websocket::frame_head::WebSocketFault;
@@ -74,6 +74,7 @@ pub(super) struct Session<'a, C> {
     is_held_up: bool,
     /// The path of its request, for the log.
     path: Box<str>,
+    about: Option<RequestName>,
     log_line: Option<Box<LogLine>>,
 }
 
@@ -136,6 +137,7 @@ impl<'a, C: Carrier> Session<'a, C> {
             heard: 0,
             is_held_up: false,
             path: accepted.path,
+            about: accepted.about,
             log_line: accepted.log_line,
         }
     }
@@ -278,8 +280,10 @@ impl<'a, C: Carrier> Session<'a, C> {
 
     fn log_closed(&self, why: fmt::Arguments<'_>) {
         let client = self.state.client_name();
+        let about = self.about.as_ref().map(RequestName::subject);
         crate::log_of!(
             LogKind::Closed,
+            about = about.unwrap_or(LogSubject::CONNECTION),
             "closed the WebSocket of {client} at {}: {why}",
             self.path
         );

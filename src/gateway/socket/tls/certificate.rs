@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
 use rustls::pki_types::pem::PemObject;
@@ -17,6 +17,11 @@ use x509_cert::ext::pkix::name::GeneralName;
 use crate::gateway::socket::tls::provider::provider;
 use crate::gateway::socket::url::Host;
 use crate::interface::master_status::CertificateStatus;
+
+/// How long before its end a certificate should have been renewed: two weeks, or the last part of a shorter life. Clients of
+/// ACME renew in the last third.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
+const SHARE: u32 = 4;
 
 /// A certificate, those that vouch for it, and its private key.
 #[derive(Clone, Debug)]
@@ -178,6 +183,12 @@ impl Certificate {
                     .is_ok_and(|address| self.addresses.contains(&address))
             }
         }
+    }
+
+    /// Whether it has expired, or does so soon.
+    pub(super) fn is_expiring(&self, now: SystemTime) -> bool {
+        let until_end = |from| self.not_after.duration_since(from).unwrap_or_default();
+        until_end(now) < SOON.min(until_end(self.not_before) / SHARE)
     }
 
     pub(super) fn status(&self) -> CertificateStatus {

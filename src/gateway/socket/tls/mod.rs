@@ -1,6 +1,7 @@
 //! TLS 1.2 and 1.3 (RFC 5246, RFC 8446) by rustls, below HTTP: what is above sees clear text.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -109,6 +110,14 @@ impl TlsSetup {
     #[must_use]
     pub fn acme(&self) -> Option<&Arc<AcmeStore>> {
         self.0.certificates.acme.as_ref()
+    }
+
+    /// Its certificates that something should have renewed.
+    #[must_use]
+    pub fn expiring(&self, now: SystemTime) -> Vec<CertificateStatus> {
+        let all = self.0.certificates.all();
+        let expiring = all.iter().filter(|one| one.is_expiring(now));
+        expiring.map(Certificate::status).collect()
     }
 
     /// Its certificates, for `runner status`.

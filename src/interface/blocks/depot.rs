@@ -1,0 +1,45 @@
+//! What the bodies of an application's responses have in common: their limits, and how many there are.
+
+use std::path::PathBuf;
+
+use crate::interface::blocks::depot_limits::DepotLimits;
+use crate::memory_release::Occupancy;
+
+/// Stores the responses of an application until their clients have received them.
+#[derive(Debug)]
+pub struct Depot {
+    pub(super) limits: DepotLimits,
+    /// Complete responses that clients have not received yet.
+    pub(super) delivering: Occupancy,
+}
+
+impl Depot {
+    /// Stores bytes that do not stay in memory in files in a folder, up to `limit` bytes of each response.
+    #[must_use]
+    pub fn new(folder: PathBuf, limit: u64) -> Self {
+        Self {
+            limits: DepotLimits::new(folder, limit),
+            delivering: Occupancy::default(),
+        }
+    }
+
+    /// The same with a limit on what is stored of all responses, in bytes. Beyond it, nothing more is: applications wait
+    /// for their clients.
+    #[must_use]
+    pub fn with_total(mut self, total: u64) -> Self {
+        self.limits.total = total;
+        self
+    }
+
+    /// Whether a complete response of so many bytes may stay in memory; where it may not, there are files for it.
+    #[must_use]
+    pub fn has_memory_for(&self, length: usize) -> bool {
+        self.limits.has_memory_for(length)
+    }
+
+    /// How many complete responses clients have not received yet.
+    #[must_use]
+    pub fn delivering(&self) -> usize {
+        self.delivering.now()
+    }
+}
