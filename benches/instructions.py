@@ -47,6 +47,7 @@ max = 1
 preload = False
 """
 CALLGRIND = "valgrind --tool=callgrind --log-file={folder}/log.%p --callgrind-out-file={folder}/counts.%p"
+APPLICATIONS = {"WSGI": "app.application", "ASGI": "asgi_app.application"}
 PARTS = {"master": "master: the way in and the way out", "worker": "worker: Python"}
 # Rounds that are not counted: buffers grow to their size, and Python specializes its code.
 WARM_UP = 20
@@ -100,12 +101,12 @@ class Counts:
         return self
 
 
-def count(runner, part, connections, rounds):
+def count(runner, part, connections, rounds, options):
     """The counts of a whole run of a server."""
     with tempfile.TemporaryDirectory(prefix="runner-instructions-") as scratch:
         folder = Path(scratch)
         counted = CALLGRIND.format(folder=folder).split()
-        python = VENV / "bin" / "python"
+        python = options.python
         port = free_port()
         if part == "worker":
             wrapper = folder / "python"
@@ -114,7 +115,7 @@ def count(runner, part, connections, rounds):
             python = wrapper
         settings = folder / "settings.ini"
         settings.write_text(SETTINGS.format(port=port, python=python))
-        command = [str(runner), "-c", str(settings), "serve", "WSGI", "import:app.application"]
+        command = [str(runner), "-c", str(settings), "serve", options.interface, f"import:{APPLICATIONS[options.interface]}"]
         with open(folder / "said", "w+") as said:
             server = subprocess.Popen(
                 counted + command if part == "master" else command,
@@ -176,6 +177,8 @@ def main():
     )
     arguments.add_argument("--runner", action="append", type=Path, help="the program; several are compared")
     arguments.add_argument("--part", action="append", choices=PARTS, help="default: both")
+    arguments.add_argument("--interface", choices=APPLICATIONS, default="WSGI", help="of the application (default: WSGI)")
+    arguments.add_argument("--python", type=Path, default=VENV / "bin" / "python", help="of the worker")
     arguments.add_argument("--connections", type=int, default=64, help="default: 64")
     arguments.add_argument("--rounds", type=int, default=100, help="N / connections (default: 100)")
     arguments.add_argument("--repeat", type=int, default=1, help="counts this often, to see how exact it is")
@@ -188,8 +191,8 @@ def main():
             runner = runner.resolve()
             found = []
             for _ in range(options.repeat):
-                once = count(runner, part, options.connections, options.rounds)
-                twice = count(runner, part, options.connections, 2 * options.rounds)
+                once = count(runner, part, options.connections, options.rounds, options)
+                twice = count(runner, part, options.connections, 2 * options.rounds, options)
                 found.append(twice.less(once, requests))
             print(f"\n{runner}, {PARTS[part]}")
             table("itself", found[-1].functions, found[-1].total, options.top)
