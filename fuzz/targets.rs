@@ -182,7 +182,7 @@ pub fn worker(bytes: &[u8]) {
         while let Ok(Some((header, payload))) = frames.take() {
             // Each malformed message is described in words.
             match header.kind {
-                Kind::Answer => drop(answer_head::answer(header, &payload)),
+                Kind::Answer { .. } => drop(answer_head::answer(header, &payload)),
                 Kind::File => drop(answer_head::file(header, &payload)),
                 Kind::Accept => drop(answer_head::accepted(header, &payload)),
                 _ => drop(answer_head::head(header, &payload)),

@@ -173,9 +173,11 @@ def costs_little(endless, kinds=(), web_socket=False):
         if kinds:
             worker.frames(*kinds)
         worker.send(LEFT, number, b"")
-        for _ in range(10):
-            assert worker.answer("/other").body == b"other"
-        assert worker.frames(DONE).number == number
+        others = [worker.request("/other") for _ in range(10)]
+        # On a busy machine its time may be over before the others are answered.
+        frames = [worker.frame() for _ in range(21)]
+        assert sorted(frame.number for frame in frames if frame.kind == DONE) == [number, *others]
+        assert [frame.body for frame in frames if frame.kind != DONE] == [b"other"] * 10
         times = int(re.search(r"it has done it (\d+) times", worker.logged("times.\n")).group(1))
         assert 0 < times < MANY, times
 

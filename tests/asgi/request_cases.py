@@ -11,16 +11,19 @@ from stand_in import (
     ANSWER,
     BLOCK,
     CANCEL,
+    CAPACITY,
     DONE,
     END,
     FILE,
     FULL,
     HEAD,
+    LAST,
     LEFT,
     READ,
     SEND_CREDIT,
     SHOW,
     START,
+    TRUNCATED,
     WAITING,
     Mark,
     Worker,
@@ -88,6 +91,110 @@ def test_a_stream_without_room_holds_nothing_back_but_what_goes_there():
             if frame.kind == ANSWER:
                 got.append(frame.body)
         assert got == [path.encode() * 10000 for path in paths]
+
+
+def test_tasks_that_send_parts_at_once_send_them_one_after_the_other():
+    async def application(scope, receive, send):
+        await send(START)
+        large = asyncio.ensure_future(send(body(b"a" * 2 * WINDOW, True)))
+        await turn()
+        # One begins in each turn, and so also in that in which there is credit and the first has not gone on yet.
+        others = []
+        while not large.done():
+            if len(others) < 5000:
+                others.append(asyncio.ensure_future(send(body(b"b", True))))
+            await turn()
+        await asyncio.gather(large, *others)
+        await send(body(b"c" * len(others)))
+
+    with Worker(application) as worker:
+        number = worker.request()
+        worker.frames(HEAD)
+        got, frame = b"", worker.frame()
+        while frame.kind == BLOCK:
+            got += frame.body
+            worker.send(SEND_CREDIT, number, amount(len(frame.body)))
+            frame = worker.frame()
+        assert (frame.kind, frame.flags) == (END, 0)
+        count = (len(got) - 2 * WINDOW) // 2
+        assert count and got == b"a" * 2 * WINDOW + b"b" * count + b"c" * count
+        worker.frames(DONE)
+
+
+def test_a_part_whose_send_is_cancelled_is_sent_as_a_whole_or_makes_the_body_end_early():
+    async def application(scope, receive, send):
+        length = [(b"content-length", b"%d" % (2 * WINDOW))] if scope["query_string"] else []
+        await send(start(headers=length))
+        if scope["path"] == "/nothing":
+            await send(body(b"x" * WINDOW, True))
+        size = WINDOW if scope["path"] == "/nothing" else 2 * WINDOW
+        try:
+            await asyncio.wait_for(send(body(b"x" * size, True)), 0.01)
+        except asyncio.TimeoutError:
+            cancelled.set()
+        if scope["path"] == "/returns":
+            return
+        await send(body(b"y" * WINDOW if scope["path"] == "/nothing" else b""))
+
+    cancelled = Mark()
+    with Worker(application) as worker:
+        for path, query in [("/part", b""), ("/returns", b""), ("/returns", b"length"), ("/nothing", b""), ("/nothing", b"length")]:
+            cancelled.unset()
+            number = worker.request(path, query=query)
+            worker.frames(HEAD)
+            worker.until(cancelled.is_set)
+            got = b""
+            while len(got) < WINDOW:
+                got += worker.frames(BLOCK).body
+            if path == "/nothing":
+                worker.send(SEND_CREDIT, number, amount(WINDOW))
+                while len(got) < 2 * WINDOW:
+                    got += worker.frames(BLOCK).body
+                assert got == b"x" * WINDOW + b"y" * WINDOW
+                assert worker.frames(END, DONE)[0].flags == 0
+            else:
+                assert worker.frames(END, DONE)[0].flags == TRUNCATED
+        worker.logged("RuntimeError: `http.response.body` was sent, but the body has a gap: an earlier `send` was cancelled")
+
+
+def test_an_answer_is_the_last_frame_if_nothing_comes_behind_it():
+    async def application(scope, receive, send):
+        await send(START)
+        await send(body(b"x"))
+        if scope["path"] == "/goes-on":
+            await turn()
+
+    with Worker(application) as worker:
+        for path, flags in [("/", LAST), ("/goes-on", 0), ("/", LAST)]:
+            answer = worker.answer(path)
+            assert (answer.body, answer.flags) == (b"x", flags), path
+        # Up to the end of the memory, and beyond it.
+        for _ in range(CAPACITY // 50):
+            assert worker.answer().flags == LAST
+
+
+def test_a_process_that_is_forked_behind_the_answer_says_nothing_to_runner():
+    async def application(scope, receive, send):
+        await send(START)
+        await send(body(b"x"))
+        if scope["path"].startswith("/forks"):
+            children.append(os.fork())
+            if not children[-1]:
+                mark.block()
+                if scope["path"] == "/forks/waits":
+                    await turn()
+        elif scope["path"] == "/wait":
+            assert os.waitpid(children[-1], 0)[1] == 0
+
+    children, mark = [], Mark()
+    with Worker(application) as worker:
+        for path in ("/forks", "/forks/waits"):
+            mark.unset()
+            for path in (path, "/", "/"):
+                worker.answer(path)
+            mark.set()
+            worker.answer("/wait")
+        assert worker.leave() == (0, "")
 
 
 def test_after_the_client_has_left_send_does_nothing_and_lets_others_run():

@@ -98,6 +98,7 @@ class Worker:
         self.taken = 0
         self.wakes = 0
         self.heads = set()
+        self.behind = None  # a frame that the last one stands for
         options = {
             "asgi": {"lifespan": lifespan, "loop": loop or DEFAULT_LOOP, "disconnect_grace": disconnect_grace},
             "development": False,
@@ -219,7 +220,10 @@ class Worker:
         return bool(data)
 
     def peek(self):
-        """The next frame that is in the stream; else `None`."""
+        """The next frame that is in the stream; else `None`. An answer that is the last frame is followed by the end."""
+        if self.behind is not None:
+            behind, self.behind = self.behind, None
+            return behind
         if self.counters[WRITTEN] == self.taken:
             return None
         at = self.taken % CAPACITY
@@ -236,6 +240,8 @@ class Worker:
         if self.counters[FULL]:
             self.counters[FULL] = 0
             os.write(self.room, b"r")
+        if kind == ANSWER and flags & LAST:
+            self.behind = Frame(DONE, number, 0, 0, b"", b"")
         return Frame(kind, number, flags, fields, data[:size], data[size:])
 
     def frame(self):
@@ -335,6 +341,7 @@ class Worker:
 
 
 TRUNCATED = 1
+LAST = 2
 
 
 def amount(number):

@@ -93,6 +93,9 @@ const ANNOUNCE: u8 = 16;
 /// Request flag, ASGI: the client offers a WebSocket.
 pub const WEB_SOCKET: u8 = 32;
 
+/// Answer flag, ASGI: see [`Kind::Answer`].
+const LAST: u8 = 2;
+
 /// ASGI: how many bytes of a response or of the messages of a WebSocket may be on their way to the client.
 pub const RESPONSE_WINDOW: usize = 256 * 1024;
 /// ASGI: how many bytes of messages of a WebSocket may be on their way to the application.
@@ -107,7 +110,10 @@ pub enum Kind {
     /// On the socket: the ring has records. In the ring: go on at its beginning.
     Wake,
     /// A whole answer.
-    Answer,
+    Answer {
+        /// ASGI: the application's code for this request has ended; no [`Kind::Done`] follows.
+        last: bool,
+    },
     /// In the stream: the head of an answer whose body follows in blocks; behind it the length of the body if it is known.
     Head,
     /// In the stream: a block of a body.
@@ -134,7 +140,8 @@ pub enum Kind {
     Close,
     /// ASGI: the application has room for more messages of a WebSocket. The payload is the number of bytes, of 32 bits.
     Credit,
-    /// ASGI: the application's code for this request has ended. Follows each request, behind its last other frame.
+    /// ASGI: the application's code for this request has ended. Follows each request, behind its last other frame, unless
+    /// that is an answer which says so itself.
     Done,
     /// ASGI: the worker cannot serve. The payload says why, in UTF-8; the number is 0.
     Unable,
@@ -194,7 +201,9 @@ impl Header {
         };
         let kind = match bytes[12] {
             0 => Kind::Wake,
-            1 => Kind::Answer,
+            1 => Kind::Answer {
+                last: bytes[13] & LAST != 0,
+            },
             2 => Kind::Head,
             3 => Kind::Block,
             4 => Kind::End {

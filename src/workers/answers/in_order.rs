@@ -217,7 +217,7 @@ impl LaneReader<'_> {
                 pool.note_read(self.lane);
                 pool.dispatch();
             }
-            Kind::Answer | Kind::File => {
+            Kind::Answer { .. } | Kind::File => {
                 self.catch_up(header.number).await?;
                 let mut pool = lock(&self.hub.pool);
                 match header.kind {
@@ -360,7 +360,7 @@ pub(super) fn collect_locked(pool: &mut Pool, lane: LaneId) -> Result<(), Violat
 }
 
 fn answer(pool: &mut Pool, lane: LaneId, header: Header, payload: &Bytes) -> Result<(), Violation> {
-    if header.kind != Kind::Answer {
+    if !matches!(header.kind, Kind::Answer { .. }) {
         return Err(Violation);
     }
     let mut pending = pool.answered(lane, header.number, header.service)?;

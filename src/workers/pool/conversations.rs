@@ -87,7 +87,7 @@ pub(crate) fn hear<W: Wire>(
     }
     let begun = lane.begun(header.number, now)?;
     match header.kind {
-        Kind::Answer => {
+        Kind::Answer { .. } => {
             begun.answers(ResponseStage::Complete, now)?;
             let response = match answer_head::answer(header, payload) {
                 Ok((head, body)) => responses::of(head, ResponseBody::Bytes(body)),
@@ -160,11 +160,14 @@ pub(crate) fn hear<W: Wire>(
     }
     let begins = matches!(
         header.kind,
-        Kind::Answer | Kind::Head | Kind::File | Kind::Accept
+        Kind::Answer { .. } | Kind::Head | Kind::File | Kind::Accept
     );
     if begins && let Some(worker) = pool.workers.all.get_mut(&id.0) {
         worker.answered += 1;
         pool.answered += 1;
+    }
+    if let Kind::Answer { last: true } = header.kind {
+        hear_of_end(pool, id, header.number)?;
     }
     Ok(())
 }

@@ -91,9 +91,10 @@ const MODULES: [Module; 15] = [
 const WSGI_MODULES: [Module; 1] = [module!("worker")];
 
 /// The modules of ASGI workers, behind those.
-const ASGI_MODULES: [Module; 8] = [
+const ASGI_MODULES: [Module; 9] = [
     module!("asgi", "asgi_loop"),
     module!("asgi", "asgi_outbox"),
+    module!("asgi", "asgi_message"),
     module!("asgi", "asgi_response"),
     module!("asgi", "asgi_http"),
     module!("asgi", "asgi_websocket"),

@@ -37,7 +37,7 @@ impl Frames {
         // However much a worker says that it will send, no more than this is waited for.
         let most = match header.kind {
             Kind::Wake => 0,
-            Kind::Answer => RING_CAPACITY,
+            Kind::Answer { .. } => RING_CAPACITY,
             Kind::File => LONGEST_HEAD + FILE_RANGE,
             Kind::Errors => LONGEST_TEXT,
             _ => return Err(Malformed),

@@ -1,6 +1,6 @@
-//! ASGI workers whose event loops are quick, slow, blocked or dying, that stream and converse, and clients that are slow or
-//! go away. In any order of steps: each request is begun once at most and answered, none waits behind a blocked loop while
-//! another loop is free, and credit is never exceeded and never lost.
+//! ASGI workers whose event loops are quick, slow, blocked or dying, that stream, converse and run out of time, and clients
+//! that are slow or go away. In any order of steps: each request is begun once at most and answered, none waits behind a
+//! blocked loop while another loop is free, and credit is never exceeded and never lost.
 
 use std::time::Duration;
 
@@ -36,6 +36,9 @@ fn habit() -> impl Strategy<Value = Habit> {
         1 => (1..60_u64).prop_map(Habit::Blocks),
         2 => (0..20_usize).prop_map(Habit::Streams),
         2 => Just(Habit::Echoes),
+        1 => Just(Habit::Refuses),
+        1 => (1..50_u64).prop_map(Habit::Lingers),
+        1 => Just(Habit::Dawdles),
     ]
 }
 
@@ -61,7 +64,10 @@ proptest! {
         workers in 1..5_usize,
         steps in proptest::collection::vec(step(), 1..300),
     ) {
-        let mut loops = Loops::new(workers, limits());
+        let (limits, loop_limits) = limits();
+        // What dawdles is cancelled, and nothing else takes so long.
+        let limits = Limits { request_timeout: Duration::from_secs(3), ..limits };
+        let mut loops = Loops::new(workers, (limits, loop_limits));
         for step in steps {
             match step {
                 LoopStep::Accept(habit, count) => for _ in 0..count {

@@ -27,6 +27,8 @@ struct Stranger {
 
 const REQUESTS: u32 = 4;
 
+const ANSWER: Kind = Kind::Answer { last: false };
+
 impl Stranger {
     fn new() -> Self {
         let mut loops = Loops::new(1, limits());
@@ -44,7 +46,10 @@ impl Stranger {
     }
 
     fn says(&mut self, kind: Kind, number: u32, payload: &[u8]) -> Result<(), Violation> {
-        let is_head = matches!(kind, Kind::Answer | Kind::Head | Kind::Accept | Kind::File);
+        let is_head = matches!(
+            kind,
+            Kind::Answer { .. } | Kind::Head | Kind::Accept | Kind::File
+        );
         let header = Header {
             length: payload.len(),
             number,
@@ -72,7 +77,7 @@ impl Stranger {
 fn kind() -> impl Strategy<Value = Kind> {
     (0..15_u8, any::<bool>()).prop_map(|(number, flag)| {
         let mut bytes = [0; 20];
-        (bytes[12], bytes[13]) = (number, u8::from(flag));
+        (bytes[12], bytes[13]) = (number, if flag { 3 } else { 0 });
         Header::read(&bytes).expect("a kind").expect("whole").kind
     })
 }
@@ -195,9 +200,9 @@ fn what_no_worker_says_is_a_violation() {
         (Kind::Credit, 1),
         (Kind::Wake, 1),
         (Kind::Errors, 1),
-        (Kind::Answer, 0),
-        (Kind::Answer, REQUESTS + 1),
-        (Kind::Answer, u32::MAX),
+        (ANSWER, 0),
+        (ANSWER, REQUESTS + 1),
+        (ANSWER, u32::MAX),
         (Kind::Done, REQUESTS + 1),
         // Its client waits for an answer.
         (Kind::Done, 1),
@@ -209,11 +214,16 @@ fn what_no_worker_says_is_a_violation() {
             "{kind:?}"
         );
     }
-    for first in [Kind::Answer, Kind::Head] {
-        for second in [Kind::Answer, Kind::Head, Kind::File] {
+    for first in [ANSWER, Kind::Head] {
+        for second in [ANSWER, Kind::Head, Kind::File] {
             let mut stranger = Stranger::new();
             assert_eq!(stranger.says(first, 1, b"200 OK"), Ok(()));
             assert_eq!(stranger.says(second, 1, b"200 OK"), Err(Violation));
         }
     }
+    // What ends a request ends it once.
+    let mut stranger = Stranger::new();
+    let last = Kind::Answer { last: true };
+    assert_eq!(stranger.says(last, 1, b"200 OK"), Ok(()));
+    assert_eq!(stranger.says(Kind::Done, 1, b""), Err(Violation));
 }

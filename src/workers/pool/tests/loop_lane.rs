@@ -31,6 +31,12 @@ pub(super) enum Habit {
     Echoes,
     /// It accepts a WebSocket and waits until the client has left.
     Listens,
+    /// It refuses a WebSocket with a response in parts.
+    Refuses,
+    /// It answers, and goes on for so many milliseconds.
+    Lingers(u64),
+    /// It waits until it is told to end.
+    Dawdles,
     /// It waits for ever.
     Hangs,
 }
@@ -83,7 +89,7 @@ impl LoopLane {
     }
 
     fn put(&mut self, kind: Kind, number: u32, payload: Vec<u8>) {
-        let is_head = matches!(kind, Kind::Answer | Kind::Head | Kind::Accept);
+        let is_head = matches!(kind, Kind::Answer { .. } | Kind::Head | Kind::Accept);
         let header = Header {
             length: payload.len(),
             number,
@@ -129,7 +135,7 @@ impl LoopLane {
         let habit = self.habits.borrow()[id];
         self.begun.push(id);
         let wait = match habit {
-            Habit::Slow(time) => time,
+            Habit::Slow(time) | Habit::Lingers(time) => time,
             Habit::Blocks(time) => {
                 self.blocked_until =
                     Some(now() + MILLISECOND * u32::try_from(time).expect("short"));
@@ -183,12 +189,28 @@ impl LoopLane {
             return self.end(number);
         }
         match habit {
+            Habit::Lingers(_) if first => {
+                task.has_begun = true;
+                self.put(Kind::Answer { last: false }, number, b"200 OK".to_vec());
+            }
             _ if now() < task.until => {}
+            // What has ended says so with its answer if it can.
             Habit::Quick | Habit::Slow(_) | Habit::Blocks(_) => {
-                self.put(Kind::Answer, number, b"200 OK".to_vec());
+                let last = number.is_multiple_of(2);
+                self.put(Kind::Answer { last }, number, b"200 OK".to_vec());
+                match last {
+                    true => drop(self.tasks.remove(&number)),
+                    false => self.end(number),
+                }
+            }
+            Habit::Lingers(_) => self.end(number),
+            Habit::Refuses => {
+                self.put(Kind::Head, number, b"401 Unauthorized".to_vec());
+                self.put(Kind::Block, number, b"no".to_vec());
+                self.put(Kind::End { truncated: false }, number, Vec::new());
                 self.end(number);
             }
-            Habit::Hangs => {}
+            Habit::Dawdles | Habit::Hangs => {}
             Habit::Streams(_) | Habit::Echoes | Habit::Listens => {
                 task.has_begun = true;
                 let streams = matches!(habit, Habit::Streams(_));

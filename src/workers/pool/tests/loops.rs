@@ -14,7 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::interface::{
     Blocks, CloseReason, Depot, Outgoing, Response, ResponseBody, WebSocket, WebSocketMessage,
 };
-use crate::protocol::worker::frame::RESPONSE_WINDOW;
+use crate::protocol::worker::frame::{LaneOrder, RESPONSE_WINDOW};
 use crate::workers::client_notes::ClientNotes;
 use crate::workers::id::WorkerId;
 use crate::workers::options::{Limits, LoopLimits};
@@ -56,6 +56,8 @@ pub(super) enum LoopOutcome {
     Closed(u16),
 }
 
+const GATEWAY_TIMEOUT: LoopOutcome = LoopOutcome::Status(504);
+
 pub(super) struct Loops {
     pub(super) pool: Pool<LoopWire>,
     pub(super) workers: BTreeMap<WorkerId, LoopWire>,
@@ -69,6 +71,8 @@ pub(super) struct Loops {
     pub(super) lost: BTreeSet<LoopRequest>,
     pub(super) outcomes: BTreeMap<LoopRequest, LoopOutcome>,
     pub(super) findings: Vec<Finding>,
+    /// How long a request may take.
+    timeout: Duration,
     /// The longest time that a request has waited to be begun.
     pub(super) waited: Duration,
     pub(super) depot: Arc<Depot>,
@@ -93,6 +97,7 @@ pub(super) fn limits() -> (Limits, LoopLimits) {
 impl Loops {
     pub(super) fn new(workers: usize, (limits, loop_limits): (Limits, LoopLimits)) -> Self {
         restart();
+        let timeout = limits.request_timeout;
         let mut loops = Self {
             pool: Pool::new(limits, Some(loop_limits), now),
             workers: BTreeMap::new(),
@@ -105,6 +110,7 @@ impl Loops {
             lost: BTreeSet::new(),
             outcomes: BTreeMap::new(),
             findings: Vec::new(),
+            timeout,
             waited: Duration::ZERO,
             depot: Arc::new(Depot::new(PathBuf::new(), 0)),
             notes: ClientNotes::new(Arc::new(Notify::new())),
@@ -139,7 +145,8 @@ impl Loops {
         let id = self.entered.len();
         self.habits.borrow_mut().push(habit);
         let mut request = request(id);
-        request.offers_web_socket = matches!(habit, Habit::Echoes | Habit::Listens);
+        request.offers_web_socket =
+            matches!(habit, Habit::Echoes | Habit::Listens | Habit::Refuses);
         let (mut pending, answer) = PendingRequest::asgi(request);
         pending.entered = now();
         self.entered.push(now());
@@ -216,10 +223,23 @@ impl Loops {
                     self.findings.push(finding);
                 }
                 Finding::Crowded | Finding::Active => {}
-                finding => self.findings.push(finding),
+                finding => {
+                    self.cancel(&finding);
+                    self.findings.push(finding);
+                }
             }
         }
         self.bury();
+    }
+
+    /// As the staff does.
+    fn cancel(&mut self, finding: &Finding) {
+        if let Finding::Stuck(question) = finding
+            && question.reason == Reason::Cancelled
+        {
+            let (lane, number) = (question.lane, question.number);
+            conversations::order(&mut self.pool, lane, number, LaneOrder::Cancel, "");
+        }
     }
 
     pub(super) fn kill(&mut self, id: WorkerId) {
@@ -251,7 +271,13 @@ impl Loops {
         let mut context = Context::from_waker(Waker::noop());
         for (id, client) in std::mem::take(&mut self.clients) {
             match self.received(id, client, most, &mut context) {
-                Ok(outcome) => drop(self.outcomes.insert(id, outcome)),
+                Ok(outcome) => {
+                    if outcome == GATEWAY_TIMEOUT {
+                        let took = now() - self.entered[id];
+                        assert!(took >= self.timeout, "{id} is answered after {took:?}");
+                    }
+                    self.outcomes.insert(id, outcome);
+                }
                 Err(client) => drop(self.clients.insert(id, client)),
             }
         }
@@ -361,7 +387,8 @@ impl Loops {
         }
         for (id, outcome) in &self.outcomes {
             let expected = match self.habits.borrow()[*id] {
-                Habit::Streams(_) => LoopOutcome::Whole,
+                Habit::Streams(_) | Habit::Refuses => LoopOutcome::Whole,
+                Habit::Dawdles => GATEWAY_TIMEOUT,
                 Habit::Echoes => LoopOutcome::Closed(CloseReason::NORMAL),
                 _ => LoopOutcome::Status(200),
             };
@@ -371,7 +398,12 @@ impl Loops {
                 LoopOutcome::Closed(CloseReason::FAILED),
             ];
             let is_lost = self.lost.contains(id) && lost.contains(outcome);
-            assert!(*outcome == expected || is_lost, "{id}: {outcome:?}");
+            // Whatever stands behind loops that are blocked again and again may run out of time.
+            let is_late = !self.timeout.is_zero() && *outcome == GATEWAY_TIMEOUT;
+            assert!(
+                *outcome == expected || is_lost || is_late,
+                "{id}: {outcome:?}"
+            );
         }
     }
 

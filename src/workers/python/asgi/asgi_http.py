@@ -5,7 +5,8 @@ versions 2.3 is announced, by which `send` does nothing when the client has left
 cannot fail there. It takes about a millisecond then, so that an application that sends for ever leaves time for others.
 """
 
-from runner_asgi_response import COMPLETE, Response, get_ident, kind_of_message, unknown
+from runner_asgi_message import kind_of_message, unknown
+from runner_asgi_response import COMPLETE, Response, get_ident
 from runner_kept import errno, os
 
 PIECE = 64 * 1024  # bytes of a body that is a file, in one message

@@ -140,6 +140,8 @@ class AsgiLane:
         try:
             if self.is_paused:
                 self.take(b"".join(self.parts))
+        except Gone:
+            os._exit(0)
         except BaseException:
             say("it is replaced, because of an exception between requests")
             raise
@@ -172,6 +174,8 @@ class AsgiLane:
                 continue
             self.counters[READ] = number
             self.start(number, flags, slot, data[start:stop], begin)
+            if Forks.is_foreign:
+                raise Gone
             after = now()
             if after - begin > self.worst:
                 self.worst = after - begin

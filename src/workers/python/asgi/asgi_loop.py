@@ -11,6 +11,7 @@ import platform
 import traceback
 from types import coroutine
 
+from runner_kept import sys
 from runner_resolve import BadName, described, resolve
 
 DEEPEST = 100  # calls of a stack that are shown
@@ -61,17 +62,42 @@ def uvloop():
 
 
 class Starter:
-    """Begins tasks at once: they run up to their first wait before the call returns.
+    """Begins tasks at once: they run up to their first wait before the call returns. So a task that never waits costs no
+    turn of the loop, and none behind one that blocks the loop has been begun.
 
-    A new task asks its loop to call its first step soon. Meanwhile the loop has another `call_soon`, which takes note of the
-    step, and it is called right then. So all that Python does for a step is done, on each version; a task that never waits
-    costs no turn of the loop, and none behind one that blocks the loop has been begun."""
+    Python has tasks that do this from 3.12 on. In earlier versions a new task asks its loop to call its first step soon.
+    Meanwhile the loop has another `call_soon`, which takes note of the step, and it is called right then."""
 
     def __init__(self, loop):
         self.loop = loop
         self.make = importlib.import_module("asyncio").Task
         self.step = self.context = None
-        self.is_eager = self.can_note()
+        self.is_eager = True
+        # A class that the application has put in its place may know less.
+        if sys.version_info >= (3, 12) and self.make.__module__ == "_asyncio":
+            self.begin = self.begin_eagerly
+        elif not self.can_note():
+            self.is_eager = False
+            self.begin = self.begin_soon
+
+    def begin_eagerly(self, work):
+        """Makes a task that has begun."""
+        return self.make(work, loop=self.loop, eager_start=True)
+
+    def begin_soon(self, work):
+        """The same where the loop does not allow more: it begins in the next turn."""
+        return self.make(work, loop=self.loop)
+
+    def begin(self, work):
+        """The same on earlier versions."""
+        loop = self.loop
+        loop.call_soon = self.note
+        try:
+            task = self.make(work, loop=loop)
+        finally:
+            del loop.call_soon
+        self.context.run(self.step)
+        return task
 
     def can_note(self):
         """Whether the loop allows it."""
@@ -86,19 +112,6 @@ class Starter:
 
     def note(self, step, *_, context=None):
         self.step, self.context = step, context
-
-    def begin(self, work):
-        """Makes a task. Where the loop does not allow more, it begins in the next turn."""
-        loop = self.loop
-        if not self.is_eager:
-            return self.make(work, loop=loop)
-        loop.call_soon = self.note
-        try:
-            task = self.make(work, loop=loop)
-        finally:
-            del loop.call_soon
-        self.context.run(self.step)
-        return task
 
 
 @coroutine

@@ -15,6 +15,8 @@ from runner_kept import os, time
 ANSWER, HEAD, BLOCK, END, FILE = 1, 2, 3, 4, 5  # kinds of frames, as in src/protocol/worker/frame.rs
 ACCEPT, TEXT, BINARY, CLOSE, CREDIT, DONE, UNABLE, LAG = 7, 8, 9, 10, 11, 12, 13, 14
 MORE = 1  # flag of a message: the next frame of its number goes on with it
+LAST = 2  # flag of an answer: the application's code has ended, and no frame of its number follows
+FLAGS = 13  # where flags stand in a header
 LARGEST_FRAME = CAPACITY - BESIDES  # bytes of a payload for which there is room in an empty stream
 HEAD_DELAY = 0.005  # seconds after which a head is sent, though no part of its body is there
 RETRY = 0.001  # seconds until a socket for descriptors that is full is tried again
@@ -38,7 +40,8 @@ class Outbox:
         self.stream = BodyStream(counters, area, room, self.wake)
         self.socket = socket
         self.files = files
-        self.end = 0  # of what is in the stream, shown to runner or not
+        self.end = 0  # of what is in the stream
+        self.shown = 0  # up to here runner finds it, whether it is told or not
         self.queue = deque()  # frames for which there was no room
         self.waiters = []  # those who wait until there is
         self.held = []  # responses whose heads wait for the first part of a body
@@ -53,8 +56,8 @@ class Outbox:
         self.stream.disown()
 
     def put(self, number, kind, payload, service=0, flags=0, fields=0, size=0):
-        """Sends a frame."""
-        at, length = self.end, len(payload)
+        """Sends a frame. Returns where its flags stand in the area; `None` if it did not get there the usual way."""
+        at, length, placed = self.end, len(payload), None
         start = at % CAPACITY
         stop = start + HEADER_SIZE + length
         if stop <= CAPACITY and at + BESIDES + length <= self.stream.limit and not self.queue:
@@ -63,6 +66,7 @@ class Outbox:
             if length:
                 self.area[start + HEADER_SIZE : stop] = payload
             self.end = at + HEADER_SIZE + length
+            placed = start + FLAGS
         elif self.queue or not self.stream.has_room(length, at):
             self.put_off((number, kind, payload, service, flags, fields, size), None)
         else:
@@ -70,6 +74,7 @@ class Outbox:
         if not self.is_due:
             self.is_due = True
             self.call_soon(self.flush)
+        return placed
 
     def put_file(self, descriptor, number, payload, service, fields, size):
         """Sends a frame that belongs to a descriptor, which is closed."""
@@ -185,11 +190,11 @@ class Outbox:
         """Puts what is in the stream where runner finds it, even if this worker dies or blocks, without a wake-up."""
         if NEEDS_FENCE:
             self.stream.fence()
-        self.counters[WRITTEN] = self.end
+        self.shown = self.counters[WRITTEN] = self.end
 
     def publish(self):
         if self.end != self.told:
-            self.told = self.end
+            self.told = self.shown = self.end
             self.announced = now()
             self.stream.publish(self.end)
 

@@ -4,13 +4,13 @@ Plain Python 3.8 and later, standard library only. The rules are those of the AS
 by requests (asgi_http.py) and by WebSockets that are refused with a response (asgi_websocket.py).
 """
 
-import re
 from struct import pack
 
 from runner_asgi_loop import turn
-from runner_asgi_outbox import ANSWER, BLOCK, DONE, END, HEAD
+from runner_asgi_message import as_bytes, encoded, split, wanted
+from runner_asgi_outbox import ANSWER, BLOCK, DONE, END, HEAD, LAST
 from runner_control import Forks
-from runner_exchange import FIELDS_LIMIT, HEAD_LIMIT, TRUNCATED, Gone, log_exception
+from runner_exchange import TRUNCATED, Gone, log_exception
 from runner_json_lines import REQUEST, ids_in
 from runner_kept import os, stat, thread, time
 from runner_output import Form, named_in, say
@@ -23,11 +23,8 @@ WINDOW = 256 * 1024  # bytes that may be on their way, as in src/protocol/worker
 LONGEST_SERVICE = 0xFFFFFFFF  # what the field for the service time holds, in nanoseconds
 PAUSE = 0.001  # seconds that a message takes that is not sent, since the client has left
 OFTEN = 100  # times that an application is told at once that the client has left
-MOST_NAMES = 1000  # that are remembered
-TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
 LINES = {number: b"%d" % number for number in range(200, 1000)}
 BODILESS = (204, 304)
-PLAIN = set()  # names of header fields that are fine, and nothing to look at
 
 now = time.perf_counter_ns
 get_ident = thread.get_ident
@@ -50,6 +47,9 @@ class Response:
     is_cancelled = False  # by runner
     is_over = False  # the application's code has ended
     times_told = 0  # that the client has left
+    is_passing = False  # a part of the body is on its way to the client
+    is_torn = False  # not all of such a part was sent
+    place = end = None  # of a whole response in the outbox: its flags, and its end
     named = ""  # how the log names it beside method and target
     ids = None  # members that objects of the log have about it
     start_type = "http.response.start"
@@ -122,7 +122,8 @@ class Response:
             if no_body:
                 self.show_head(pack("<Q", 0))
             return no_body
-        return self.state == BEGUN and self.expected is not None and self.sent == self.expected
+        is_sent = self.expected is not None and self.sent == self.expected
+        return self.state == BEGUN and is_sent and not self.is_passing and not self.is_torn
 
     def is_expected(self, _):
         """Whether an exception tells the application only what happens to clients."""
@@ -150,6 +151,8 @@ class Response:
 
     def close(self):
         """The application's code has ended."""
+        if Forks.is_foreign:
+            os._exit(0)  # the application has forked this process, which is no worker
         self.is_over = True
         self.state = COMPLETE
         self.task = self.content = None
@@ -162,7 +165,11 @@ class Response:
             self.wake()
         lane = self.lane
         del lane.running[self.number]
-        self.outbox.put(self.number, DONE, b"")
+        outbox = self.outbox
+        if self.place is not None and self.end == outbox.end and outbox.shown < self.end:
+            outbox.area[self.place] = LAST  # runner cannot have read the answer yet
+        else:
+            outbox.put(self.number, DONE, b"")
         if lane.is_leaving:
             lane.look_for_end()
 
@@ -261,16 +268,18 @@ class Response:
         if type(body) is not bytes:
             body = as_bytes(body, "`body` of `%s`" % self.body_type)
         more = message.get("more_body", False)
-        if self.expected is not None:
+        is_whole = state == HELD and not more
+        if self.expected is not None and not (is_whole and len(body) == self.expected):
             self.count(len(body), more)
-        if state == HELD and not more:
+        if is_whole:
             head = self.head
             if len(head) + len(body) <= LARGEST_WHOLE:
                 outbox = self.outbox
                 service = now() - self.begin
                 if service > LONGEST_SERVICE:
                     service = LONGEST_SERVICE
-                outbox.put(self.number, ANSWER, head + body, service, 0, self.fields, len(head))
+                self.place = outbox.put(self.number, ANSWER, head + body, service, 0, self.fields, len(head))
+                self.end = outbox.end
                 self.state = COMPLETE
                 self.head = None
                 if self.waiters:
@@ -288,18 +297,41 @@ class Response:
         self.sent = sent
 
     async def pass_on(self, body, more):
-        """Sends a part of a body as the client takes it."""
+        """Sends a part of a body as the client takes it. What other tasks send meanwhile comes behind it."""
         outbox = self.outbox
+        while self.is_passing:
+            await self.wait()
+        if self.is_left:
+            return
+        if self.is_torn:
+            text = "`%s` was sent, but the body has a gap: an earlier `send` was cancelled while the client took its part"
+            raise RuntimeError(text % self.body_type)
+        if self.state == COMPLETE:
+            raise self.untimely(self.body_type)
         if self.state == HELD:
             self.show_head(b"" if more else pack("<Q", len(body)))
         parts = [body] if 0 < len(body) <= LARGEST_BLOCK else split(body, LARGEST_BLOCK)
-        for part in parts:
-            while self.window <= 0 or outbox.queue:
-                await (outbox.until_room() if outbox.queue else self.wait())
-                if self.is_left or self.state != BEGUN:
-                    return
-            self.window -= len(part)
-            outbox.put(self.number, BLOCK, part)
+        passed = 0
+        self.is_passing = True
+        try:
+            for part in parts:
+                while self.window <= 0 or outbox.queue:
+                    await (outbox.until_room() if outbox.queue else self.wait())
+                    if self.is_left or self.state != BEGUN:
+                        return
+                self.window -= len(part)
+                outbox.put(self.number, BLOCK, part)
+                passed += 1
+        except BaseException:
+            # Without any of its parts, the message is as if it had not been sent.
+            self.is_torn = passed > 0
+            if not passed and self.expected is not None:
+                self.sent -= len(body)
+            raise
+        finally:
+            self.is_passing = False
+            if self.waiters:
+                self.wake()
         if not more:
             outbox.put(self.number, END, b"", self.service())
             self.complete()
@@ -378,118 +410,3 @@ class Response:
 def settle(future):
     if not future.done():
         future.set_result(None)
-
-
-def encoded(message_type, line, headers):
-    """A head in the format that runner reads, the number of its fields, and the length of the body if it is announced."""
-    if type(headers) is not list:
-        headers = listed(message_type, headers)
-    parts = [line]
-    length = None
-    name = None
-    try:
-        for name, value in headers:
-            if name not in PLAIN:
-                kind = kind_of(name)
-                if kind == b"transfer-encoding":
-                    continue  # that is for the server to decide
-                if kind == b"content-length":
-                    announced = length_of(value)
-                    if length is not None and length != announced:
-                        raise ValueError("`Content-Length` is both %d and %d" % (length, announced))
-                    if length is not None:
-                        continue
-                    length = announced
-            parts.append(name)
-            parts.append(value)
-        head = b"\0".join(parts)
-    except (TypeError, ValueError):
-        for field in headers:
-            if not is_field(field):
-                text = "each of the `headers` of `%s` must be a pair of bytes, but one is %.200r"
-                raise TypeError(text % (message_type, field)) from None
-        raise
-    fields = len(parts) // 2
-    # Runner would refuse it, and what is larger than the stream could never be sent.
-    if fields > FIELDS_LIMIT:
-        raise ValueError("`headers` of `%s` has %d fields, and %d are the most" % (message_type, fields, FIELDS_LIMIT))
-    if len(head) > HEAD_LIMIT:
-        raise ValueError("`headers` of `%s` has %d bytes, and %d are the most" % (message_type, len(head), HEAD_LIMIT))
-    if b"\n" in head or b"\r" in head or head.count(b"\0") != len(parts) - 1:
-        for name, value in zip(parts[1::2], parts[2::2]):
-            value = bytes(value)
-            if any(sign in value for sign in (b"\n", b"\r", b"\0")):
-                text = "the value of the header `%s` contains a line break or a zero byte: %r"
-                raise ValueError(text % (name.decode("latin-1"), value[:200]))
-    return head, fields, length
-
-
-def kind_of(name):
-    """What a name is that was not seen before: itself in lower case."""
-    if not isinstance(name, bytes):
-        raise TypeError
-    if not TOKEN.fullmatch(name):
-        raise ValueError("%r is not a header name" % name[:200])
-    kind = name.lower()
-    if kind != b"content-length" and kind != b"transfer-encoding" and len(PLAIN) < MOST_NAMES:
-        PLAIN.add(name)
-    return kind
-
-
-def length_of(value):
-    if not isinstance(value, bytes):
-        raise TypeError
-    if not value.isdigit() or len(value) > 18:
-        raise ValueError("`Content-Length` must be a number, but is %r" % value[:200])
-    return int(value)
-
-
-def listed(message_type, headers):
-    """The header fields as a list: they are looked at twice if something is wrong."""
-    try:
-        return list(headers)
-    except TypeError:
-        text = "`headers` of `%s` must be pairs of bytes, but are %s"
-        raise TypeError(text % (message_type, described(headers))) from None
-
-
-def is_field(field):
-    """Whether it is a pair of bytes."""
-    try:
-        name, value = field
-    except (TypeError, ValueError):
-        return False
-    return isinstance(name, bytes) and isinstance(value, (bytes, bytearray, memoryview))
-
-
-def wanted(message, key):
-    try:
-        return message[key]
-    except KeyError:
-        raise KeyError("`%s` lacks `%s`" % (message["type"], key)) from None
-
-
-def kind_of_message(message):
-    """The type of a message that was found to be no usual one."""
-    try:
-        return message["type"]
-    except KeyError:
-        raise KeyError("the message lacks `type`: %.200r" % (message,)) from None
-    except TypeError:
-        raise TypeError("a message must be a dict, but this is %s" % described(message)) from None
-
-
-def unknown(message):
-    return ValueError("`%.200s` is not a message that can be sent here" % (message["type"],))
-
-
-def as_bytes(value, what):
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    raise TypeError("%s must be bytes, but is %s" % (what, described(value)))
-
-
-def split(body, size):
-    """The parts of a body that is larger."""
-    view = memoryview(body)
-    return [view[start : start + size] for start in range(0, len(body), size)]

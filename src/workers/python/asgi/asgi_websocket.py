@@ -7,20 +7,9 @@ Plain Python 3.8 and later, standard library only. The rules are those of the AS
 from collections import deque
 from struct import pack, unpack_from
 
+from runner_asgi_message import TOKEN, as_bytes, encoded, kind_of_message, listed, split, unknown
 from runner_asgi_outbox import ACCEPT, BINARY, CLOSE, CREDIT, MORE, TEXT
-from runner_asgi_response import (
-    COMPLETE,
-    NOTHING,
-    TOKEN,
-    Response,
-    as_bytes,
-    encoded,
-    get_ident,
-    kind_of_message,
-    listed,
-    split,
-    unknown,
-)
+from runner_asgi_response import COMPLETE, NOTHING, Response, get_ident
 from runner_resolve import described
 
 OFFERED, OPEN, CLOSED = range(3)
