@@ -282,7 +282,7 @@ enum Answering {
     /// All of it is there: the application answers.
     Whole(Pending<'static, Response>),
     /// It is for the server itself, or to be made by https.
-    Own(Response),
+    Own(Box<Response>),
     /// Its body comes first.
     Receiving(Pending<'static, Result<Response, Refusal>>),
 }
@@ -368,7 +368,7 @@ fn pass_on<B: ReceivedBody>(
         state
             .unread
             .fetch_or(!body.is_end_stream(), Ordering::Relaxed);
-        return Ok(Answering::Own(response));
+        return Ok(Answering::Own(response.into()));
     }
     let application = Arc::clone(&state.gateway.application);
     if body.is_end_stream() {
@@ -407,7 +407,7 @@ pub(super) async fn answer(
         Ok(Answering::Own(response)) => {
             // The client has no more to ask here.
             exchange.close = true;
-            Ok(response)
+            Ok(*response)
         }
         Ok(Answering::Receiving(response)) => response.await,
         Err(refusal) => Err(refusal),
