@@ -7,6 +7,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::BytesMut;
@@ -61,6 +62,11 @@ impl SharedMemory {
         self.counter(index).store(value, Ordering::Release);
     }
 
+    /// Flips bits of the 64-bit counter number `index`, in one step. The other process sees it after all reads before it.
+    pub fn flip(&self, index: usize, bits: u64) {
+        self.counter(index).fetch_xor(bits, Ordering::AcqRel);
+    }
+
     fn counter(&self, index: usize) -> &AtomicU64 {
         assert!(index < self.size() / 8, "counter outside the shared memory");
         // SAFETY: in bounds by the assertion, aligned because mappings begin at a page, alive as long as
@@ -68,38 +74,26 @@ impl SharedMemory {
         unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().cast::<u64>().add(index)) }
     }
 
-    /// A copy of a range, which the other process cannot change any more; `None` if the range is not inside.
-    #[must_use]
-    pub fn copy(&self, offset: usize, length: usize) -> Option<Vec<u8>> {
-        let source = self.range(offset, length)?;
-        let mut bytes: Vec<u8> = Vec::with_capacity(length);
-        // SAFETY: source and target are `length` bytes each and do not overlap. The other process may write at the same
-        // time: any bytes are a valid `[u8]`, and the caller checks what they mean.
-        unsafe {
-            std::ptr::copy_nonoverlapping(source, bytes.as_mut_ptr(), length);
-            bytes.set_len(length);
-        }
-        Some(bytes)
-    }
-
-    /// The same for a few bytes, whose number is known.
+    /// A copy of a few bytes, whose number is known; `None` if they are not inside.
     #[must_use]
     pub fn copy_few<const LENGTH: usize>(&self, offset: usize) -> Option<[u8; LENGTH]> {
         let source = self.range(offset, LENGTH)?;
         let mut bytes = [0; LENGTH];
-        // SAFETY: as in `copy`.
+        // SAFETY: source and target are `LENGTH` bytes each and do not overlap. The other process may write at the same
+        // time: any bytes are a valid `[u8]`, and the caller checks what they mean.
         unsafe {
             std::ptr::copy_nonoverlapping(source, bytes.as_mut_ptr(), LENGTH);
         }
         Some(bytes)
     }
 
-    /// Appends such a copy to other bytes. `None` if the range is not inside.
+    /// Appends a copy of a range to other bytes, which the other process cannot change any more. `None` if the range is not
+    /// inside.
     #[must_use]
     pub fn append_to(&self, bytes: &mut BytesMut, offset: usize, length: usize) -> Option<()> {
         let source = self.range(offset, length)?;
         bytes.reserve(length);
-        // SAFETY: as in `copy`; there is room for `length` bytes behind those that are there.
+        // SAFETY: as in `copy_few`; there is room for `length` bytes behind those that are there.
         unsafe {
             let target = bytes.spare_capacity_mut().as_mut_ptr().cast();
             std::ptr::copy_nonoverlapping(source, target, length);
@@ -108,9 +102,37 @@ impl SharedMemory {
         Some(())
     }
 
+    /// A range as bytes that are not copied, for what passes them on; `None` if it is not inside.
+    #[must_use]
+    pub fn view(self: &Arc<Self>, offset: usize, length: usize) -> Option<SharedBytes> {
+        self.range(offset, length)?;
+        Some(SharedBytes {
+            memory: Arc::clone(self),
+            range: offset..offset + length,
+        })
+    }
+
     /// The address of a range; `None` if it is not inside.
     fn range(&self, offset: usize, length: usize) -> Option<*const u8> {
         (offset.checked_add(length)? <= self.size()).then(|| self.map.as_ptr().wrapping_add(offset))
+    }
+}
+
+/// A range of shared memory, which stays mapped for as long as this is there. What it holds may change as long as the other
+/// process has not agreed to leave it alone: so it is for what passes bytes on, and for nothing that decides by them.
+#[derive(Debug)]
+pub struct SharedBytes {
+    memory: Arc<SharedMemory>,
+    range: std::ops::Range<usize>,
+}
+
+impl AsRef<[u8]> for SharedBytes {
+    fn as_ref(&self) -> &[u8] {
+        let start = self.memory.map.as_ptr().wrapping_add(self.range.start);
+        // SAFETY: inside the mapping, as `view` has checked, whose size is sealed, and which `memory` keeps. No code of this
+        // process writes there. A worker of ours leaves it alone; if another process breaks that, each read gives one byte
+        // or another, both valid, and nothing in memory depends on which.
+        unsafe { std::slice::from_raw_parts(start, self.range.len()) }
     }
 }
 
@@ -176,27 +198,14 @@ pub fn send_descriptors(
     )?)
 }
 
-/// Receives one byte and the descriptor that came with it.
+/// Receives one byte and the descriptor that came with it, without waiting.
 ///
 /// # Errors
 /// As `recvmsg(2)`; `UnexpectedEof` if there was no descriptor.
 pub fn receive_descriptor(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
-    rustix::net::recvmsg(
-        socket,
-        &mut [io::IoSliceMut::new(&mut byte)],
-        &mut ancillary,
-        RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
-    )?;
-    ancillary
-        .drain()
-        .find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-            _ => None,
-        })
-        .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    let (_, descriptors) = receive(socket, &mut [0], RecvFlags::DONTWAIT)?;
+    let first = descriptors.into_iter().next();
+    first.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
 /// Gives the free memory of this thread, which the allocator would keep, back to the system.
@@ -258,6 +267,14 @@ pub fn receive_descriptors(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
 ) -> io::Result<(usize, Vec<OwnedFd>)> {
+    receive(socket, buffer, RecvFlags::empty())
+}
+
+fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space =
         [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -265,7 +282,7 @@ pub fn receive_descriptors(
         socket,
         &mut [io::IoSliceMut::new(buffer)],
         &mut ancillary,
-        RecvFlags::CMSG_CLOEXEC,
+        flags | RecvFlags::CMSG_CLOEXEC,
     )?;
     let mut descriptors = Vec::new();
     for message in ancillary.drain() {
@@ -308,18 +325,6 @@ pub fn stack_signal() -> rustix::process::Signal {
     // SAFETY: a constant that is none of the signals that the C library keeps for itself, on Linux the first two behind
     // 31.
     unsafe { rustix::process::Signal::from_raw_unchecked(STACK_SIGNAL) }
-}
-
-/// The real-time signals and their names, where there are some.
-pub fn real_time_signals() -> impl Iterator<Item = (i32, String)> {
-    #[cfg(target_os = "linux")]
-    let numbers = nix::libc::SIGRTMIN()..=nix::libc::SIGRTMAX();
-    #[cfg(not(target_os = "linux"))]
-    let numbers = std::iter::empty();
-    numbers.enumerate().map(|(place, number)| match place {
-        0 => (number, "SIGRTMIN".to_owned()),
-        _ => (number, format!("SIGRTMIN+{place}")),
-    })
 }
 
 /// Whether this process ignores a signal, as it may since its start.

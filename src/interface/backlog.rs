@@ -56,6 +56,8 @@ pub(super) struct Backlog {
     pub(super) reader: Option<Waker>,
     /// How many bytes the client has received.
     pub(super) taken: u64,
+    /// How many bytes of blocks that are lent the gateway has taken and not sent.
+    pub(super) lent: usize,
     /// How long the application has waited for the client.
     pub(super) waited: Duration,
     /// How many bytes of it are counted as being in memory.
@@ -111,54 +113,87 @@ pub(super) enum BacklogRoom {
     Full(Option<Duration>),
 }
 
+/// A block of a response.
+#[derive(Debug)]
+pub(super) struct QueuedBlock {
+    pub(super) bytes: Bytes,
+    /// They are in memory whose owner waits for it.
+    pub(super) is_lent: bool,
+}
+
+impl QueuedBlock {
+    pub(super) fn new(bytes: Bytes) -> Self {
+        let is_lent = false;
+        Self { bytes, is_lent }
+    }
+
+    pub(super) fn lent(bytes: Bytes) -> Self {
+        let is_lent = true;
+        Self { bytes, is_lent }
+    }
+
+    /// The bytes in memory of their own.
+    pub(super) fn into_own(self) -> Bytes {
+        match self.is_lent {
+            true => Bytes::copy_from_slice(&self.bytes),
+            false => self.bytes,
+        }
+    }
+}
+
 /// A queue of bytes.
 #[derive(Debug, Default)]
 pub(super) struct ByteQueue {
-    whole: VecDeque<Bytes>,
+    whole: VecDeque<QueuedBlock>,
     /// Small blocks, joined, after all others.
     last: BytesMut,
     pub(super) length: usize,
 }
 
 impl ByteQueue {
-    pub(super) fn push(&mut self, block: Bytes) {
+    pub(super) fn push(&mut self, block: QueuedBlock) {
         let alone = self.length == 0;
-        self.length += block.len();
-        if block.len() < SMALL && !alone {
-            self.last.extend_from_slice(&block);
+        self.length += block.bytes.len();
+        if block.bytes.len() < SMALL && !alone {
+            self.last.extend_from_slice(&block.bytes);
             if self.last.len() >= PIECE {
-                self.whole
-                    .push_back(std::mem::take(&mut self.last).freeze());
+                self.end_last();
             }
         } else {
             if !self.last.is_empty() {
-                self.whole
-                    .push_back(std::mem::take(&mut self.last).freeze());
+                self.end_last();
             }
             self.whole.push_back(block);
         }
     }
 
-    pub(super) fn put_back(&mut self, piece: Bytes) {
-        self.length += piece.len();
-        self.whole.push_front(piece);
+    /// No more small blocks are joined with the last ones.
+    fn end_last(&mut self) {
+        let joined = std::mem::take(&mut self.last).freeze();
+        self.whole.push_back(QueuedBlock::new(joined));
     }
 
-    pub(super) fn pop(&mut self) -> Option<Bytes> {
+    pub(super) fn put_back(&mut self, piece: Bytes) {
+        self.length += piece.len();
+        self.whole.push_front(QueuedBlock::new(piece));
+    }
+
+    pub(super) fn pop(&mut self) -> Option<QueuedBlock> {
         if self.length == 0 {
             return None;
         }
         let first = self.whole.pop_front();
-        let piece = first.unwrap_or_else(|| std::mem::take(&mut self.last).freeze());
-        self.length -= piece.len();
-        Some(piece)
+        let first =
+            first.unwrap_or_else(|| QueuedBlock::new(std::mem::take(&mut self.last).freeze()));
+        self.length -= first.bytes.len();
+        Some(first)
     }
 }
 
 impl Backlog {
     /// Adds a block. Returns whether writing to the file is to begin.
-    pub(super) fn push(&mut self, block: Bytes, allowance: ResponseAllowance) -> bool {
-        let is_too_much = allowance.is_short && self.ready.length + block.len() > LEAST;
+    pub(super) fn push(&mut self, block: QueuedBlock, allowance: ResponseAllowance) -> bool {
+        let is_too_much = allowance.is_short && self.ready.length + block.bytes.len() > LEAST;
         if is_too_much && self.may_overflow(allowance) {
             self.overflowing = true;
         }
@@ -167,7 +202,7 @@ impl Backlog {
             self.wake_reader();
             return false;
         }
-        self.waiting.push(block);
+        self.waiting.push(QueuedBlock::new(block.into_own()));
         let begins = !self.writing && !self.unwritable && self.waiting.length >= allowance.piece();
         self.writing |= begins;
         if !begins {
@@ -191,7 +226,7 @@ impl Backlog {
                 false => BacklogRoom::Full(None),
             };
         }
-        if self.ready.length < allowance.in_memory() {
+        if self.unsent() < allowance.in_memory() {
             return BacklogRoom::Yes;
         }
         if !self.may_overflow(allowance) {
@@ -206,6 +241,11 @@ impl Backlog {
             }
             left => BacklogRoom::Full(Some(left)),
         }
+    }
+
+    /// How many bytes are ready, or lent.
+    fn unsent(&self) -> usize {
+        self.ready.length + self.lent
     }
 
     /// How many bytes may wait to be written. If none are being written, more have to come before some are.
@@ -227,9 +267,7 @@ impl Backlog {
             (Recipient::Listening, true) => self
                 .in_transit(allowance)
                 .saturating_sub(self.waiting.length),
-            (Recipient::Listening, false) => {
-                allowance.in_memory().saturating_sub(self.ready.length)
-            }
+            (Recipient::Listening, false) => allowance.in_memory().saturating_sub(self.unsent()),
         }
     }
 
@@ -238,7 +276,7 @@ impl Backlog {
         if self.unwritable || self.waiting.length < allowance.piece() {
             return None;
         }
-        let mut piece = self.waiting.pop()?;
+        let mut piece = self.waiting.pop()?.bytes;
         let left =
             usize::try_from(allowance.file.saturating_sub(self.kept.end)).unwrap_or(usize::MAX);
         if piece.len() > left {

@@ -5,25 +5,24 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::interface::backlog::{Backlog, BacklogRoom, BodyEnd, Recipient, ResponseAllowance};
-use crate::interface::body_file::BodyFile;
+use crate::interface::backlog::{Backlog, BacklogRoom, BodyEnd, QueuedBlock, Recipient};
+use crate::interface::blocks::delivery::{Delivery, lock};
 use crate::interface::conversation::Correspondent;
-use crate::interface::request::{RequestName, log_response};
+use crate::interface::request::RequestName;
 use crate::log::LogKind;
 
 pub use body_errors::{Gone, Truncated};
 pub use depot::Depot;
 
 mod body_errors;
+mod delivery;
 mod depot;
 mod depot_limits;
 
@@ -33,6 +32,8 @@ pub struct Blocks {
     /// A read from the file that is under way.
     reading: Option<PendingRead>,
     length: Option<u64>,
+    /// See [`Blocks::pass_on`].
+    passes_on: bool,
 }
 
 type PendingRead = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
@@ -41,175 +42,6 @@ type PendingRead = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
 /// response so that the client notices.
 #[derive(Debug)]
 pub struct BlockSender(Arc<Delivery>);
-
-struct Delivery {
-    depot: Arc<Depot>,
-    backlog: Mutex<Backlog>,
-    /// There may be room.
-    taken: Notify,
-    /// The client has gone away.
-    gone: Notify,
-    correspondent: Option<Arc<dyn Correspondent>>,
-    /// The request, for the log.
-    about: Option<RequestName>,
-}
-
-impl fmt::Debug for Delivery {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Delivery").finish_non_exhaustive()
-    }
-}
-
-fn lock<T>(delivery: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No change under the lock can be left half done.
-    delivery.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Delivery {
-    fn log(&self, kind: LogKind, what: fmt::Arguments<'_>) {
-        log_response(kind, self.about.as_ref(), what);
-    }
-
-    fn log_excess(&self) {
-        let what = format_args!("the application gave more bytes than it announced");
-        self.log(LogKind::InvalidAnswer, what);
-    }
-
-    fn allowance(&self, backlog: &Backlog) -> ResponseAllowance {
-        self.depot.limits.allowance(backlog.kept.end)
-    }
-
-    /// Counts what is in memory of the response, after each change of that.
-    fn account(&self, backlog: &mut Backlog) {
-        let now = backlog.ready.length + backlog.waiting.length + backlog.in_transit;
-        let before = std::mem::replace(&mut backlog.in_memory, now);
-        self.depot.limits.memory.add(now.saturating_sub(before));
-        self.depot
-            .limits
-            .memory
-            .subtract(before.saturating_sub(now));
-    }
-
-    /// Writes the bytes that wait for it to the file, until none do.
-    async fn write(self: Arc<Self>) {
-        let mut file = lock(&self.backlog).file.clone();
-        loop {
-            let next = {
-                let mut backlog = lock(&self.backlog);
-                let next = match backlog.recipient {
-                    Recipient::Listening => {
-                        let allowance = self.allowance(&backlog);
-                        backlog.next_to_write(allowance)
-                    }
-                    Recipient::Satisfied | Recipient::Gone => None,
-                };
-                if let Some((piece, _)) = &next {
-                    backlog.in_transit = piece.len();
-                    backlog.charged += piece.len() as u64;
-                    let length = piece.len() as u64;
-                    self.depot.limits.stored.fetch_add(length, Relaxed);
-                } else {
-                    backlog.writing = false;
-                    self.give_back(&mut backlog);
-                    backlog.wake_reader();
-                }
-                next
-            };
-            let Some((piece, place)) = next else { break };
-            // There is room for more.
-            self.taken.notify_one();
-            let written = async {
-                let file = match &file {
-                    Some(file) => file,
-                    None => {
-                        file.insert(BodyFile::in_folder(self.depot.limits.folder.clone()).await?)
-                    }
-                };
-                file.write(place, piece.clone()).await
-            };
-            let written = written.await;
-            let mut backlog = lock(&self.backlog);
-            backlog.in_transit = 0;
-            match written {
-                Ok(()) if backlog.recipient == Recipient::Listening => {
-                    backlog.kept.end += piece.len() as u64;
-                    backlog.file.clone_from(&file);
-                    backlog.wake_reader();
-                }
-                Ok(()) => {}
-                Err(error) => {
-                    backlog.waiting.put_back(piece);
-                    backlog.unwritable = true;
-                    let folder = self.depot.limits.folder.display();
-                    self.log(LogKind::NotStored, format_args!(
-                        "cannot store the response in `{folder}`: {error}; the application waits for its client (runner.tmp)"
-                    ));
-                }
-            }
-            self.account(&mut backlog);
-        }
-        self.taken.notify_one();
-    }
-
-    /// Notes that the application has ended the body.
-    fn end(&self, ending: BodyEnd) {
-        let mut backlog = lock(&self.backlog);
-        if backlog.ending == BodyEnd::Open {
-            backlog.ending = ending;
-            if backlog.recipient == Recipient::Listening && !backlog.is_empty() {
-                backlog.counted = true;
-                self.depot.delivering.enter();
-            }
-            backlog.wake_reader();
-        }
-    }
-
-    /// Closes the file if all of it was received.
-    fn give_back(&self, backlog: &mut Backlog) {
-        backlog.give_back();
-        if backlog.file.is_none() && !backlog.writing {
-            self.release(backlog);
-        }
-    }
-
-    /// Drops the bytes that no client will receive.
-    fn clear(&self, backlog: &mut Backlog) {
-        backlog.clear();
-        self.account(backlog);
-        self.release(backlog);
-    }
-
-    /// Nothing of the response is stored any more.
-    fn release(&self, backlog: &mut Backlog) {
-        let charged = std::mem::take(&mut backlog.charged);
-        self.depot.limits.stored.fetch_sub(charged, Relaxed);
-    }
-
-    fn delivered(&self, backlog: &mut Backlog) {
-        if std::mem::take(&mut backlog.counted) {
-            self.depot.delivering.leave();
-        }
-    }
-
-    fn leave(&self, backlog: &mut Backlog) {
-        backlog.recipient = Recipient::Gone;
-        self.clear(backlog);
-        self.delivered(backlog);
-        self.gone.notify_one();
-        self.taken.notify_one();
-        if let Some(correspondent) = &self.correspondent {
-            correspondent.left(None);
-        }
-    }
-}
-
-impl Drop for Delivery {
-    fn drop(&mut self) {
-        let backlog = lock(&self.backlog);
-        self.depot.limits.stored.fetch_sub(backlog.charged, Relaxed);
-        self.depot.limits.memory.subtract(backlog.in_memory);
-    }
-}
 
 impl BlockSender {
     /// Hands over a block. Waits while the client is slow and no more of the response is to be stored for it.
@@ -256,10 +88,23 @@ impl BlockSender {
     /// # Errors
     /// [`Gone`] if the client has gone away.
     pub fn push(&self, block: Bytes) -> Result<(), Gone> {
+        self.put(QueuedBlock::new(block))
+    }
+
+    /// The same with a block in memory whose owner waits for it: as much of that as may be in memory of a response is lent to
+    /// the gateway at a time. Where the client is slow, the block is copied.
+    ///
+    /// # Errors
+    /// [`Gone`] if the client has gone away.
+    pub fn lend(&self, block: Bytes) -> Result<(), Gone> {
+        self.put(QueuedBlock::lent(block))
+    }
+
+    fn put(&self, block: QueuedBlock) -> Result<(), Gone> {
         let mut backlog = lock(&self.0.backlog);
         match backlog.recipient {
             Recipient::Gone => return Err(Gone),
-            _ if block.is_empty() => return Ok(()),
+            _ if block.bytes.is_empty() => return Ok(()),
             Recipient::Satisfied => {
                 self.0.log_excess();
                 self.0.leave(&mut backlog);
@@ -319,18 +164,16 @@ impl Blocks {
         depot: &Arc<Depot>,
         about: Option<&RequestName>,
     ) -> (BlockSender, Self) {
-        let delivery = Arc::new(Delivery {
-            depot: Arc::clone(depot),
-            backlog: Mutex::default(),
-            taken: Notify::new(),
-            gone: Notify::new(),
+        let delivery = Arc::new(Delivery::new(
+            Arc::clone(depot),
             correspondent,
-            about: about.cloned(),
-        });
+            about.cloned(),
+        ));
         let blocks = Self {
             delivery: Arc::clone(&delivery),
             reading: None,
             length: None,
+            passes_on: false,
         };
         (BlockSender(delivery), blocks)
     }
@@ -344,7 +187,7 @@ impl Blocks {
     /// The request whose response it is, for the log.
     #[must_use]
     pub fn about(&self) -> Option<&RequestName> {
-        self.delivery.about.as_ref()
+        self.delivery.about()
     }
 
     /// The same body with a length, in bytes, that is known beforehand.
@@ -352,6 +195,12 @@ impl Blocks {
     pub fn with_length(mut self, length: u64) -> Self {
         self.length = Some(length);
         self
+    }
+
+    /// From now on blocks may be in memory that their owner waits for, and that another process could change: this end passes
+    /// them on to a client, and does not look at them. Before, these are copied.
+    pub fn pass_on(&mut self) {
+        self.passes_on = true;
     }
 
     /// The length of the body in bytes, where it is known beforehand.
@@ -410,14 +259,15 @@ impl Blocks {
         }
     }
 
-    fn take(&self, backlog: &mut Backlog, piece: Bytes) -> Bytes {
-        backlog.taken += piece.len() as u64;
+    fn take(&self, backlog: &mut Backlog, block: QueuedBlock) -> Bytes {
+        let length = block.bytes.len();
+        backlog.taken += length as u64;
         self.delivery.account(backlog);
-        self.delivery.taken.notify_one();
-        if let Some(correspondent) = &self.delivery.correspondent {
-            correspondent.taken(piece.len());
+        if block.is_lent && self.passes_on {
+            return self.delivery.lend(backlog, block.bytes);
         }
-        piece
+        self.delivery.make_room(length);
+        block.into_own()
     }
 
     /// Notes the result of a read from the file.
@@ -427,7 +277,7 @@ impl Blocks {
             Ok(piece) => {
                 backlog.kept.start += piece.len() as u64;
                 self.delivery.give_back(&mut backlog);
-                Ok(self.take(&mut backlog, piece))
+                Ok(self.take(&mut backlog, QueuedBlock::new(piece)))
             }
             Err(error) => {
                 let what = format_args!("cannot read the stored response: {error}");

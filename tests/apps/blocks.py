@@ -60,3 +60,11 @@ def application(environ, start_response):
         return dying()
     begin()
     return [b'hello']
+
+async def asgi(scope, receive, send):
+    assert scope['type'] == 'http'
+    head = {'type': 'http.response.start', 'status': 200, 'headers': [(b'content-type', b'text/plain')]}
+    await send(head)
+    for block in blocks(iter(lambda: 65536, 0), int(scope['path'].rpartition('/')[2] or 0)):
+        await send({'type': 'http.response.body', 'body': block, 'more_body': True})
+    await send({'type': 'http.response.body'})

@@ -112,7 +112,7 @@ def test_nothing_waits_for_room_that_can_never_be():
     counters = [0] * 16
     counters[stand_in.AWAKE] = 1
     outbox = stand_in.load()["runner_asgi_outbox"]
-    made = outbox.Outbox(Loop(), counters, bytearray(stand_in.CAPACITY), None, None, -1)
+    made = outbox.Outbox(Loop(), bytearray(1 << 20), counters, None, None, -1)
     for size, fits in ((outbox.LARGEST_FRAME, True), (outbox.LARGEST_FRAME, True), (outbox.LARGEST_FRAME + 1, False)):
         try:
             made.put(1, BLOCK, bytes(size))

@@ -11,10 +11,12 @@ from stand_in import (
     END,
     HEAD,
     LEFT,
+    SEND_CREDIT,
     START,
     TRUNCATED,
     Mark,
     Worker,
+    amount,
     body,
     says,
     start,
@@ -129,6 +131,40 @@ def test_parts_of_a_body_are_frames_and_large_ones_are_divided():
         head, *blocks, end, _ = worker.frames(HEAD, BLOCK, BLOCK, BLOCK, END, DONE)
         assert head.body == (140000).to_bytes(8, "little"), head  # its length is known
         assert b"".join(block.body for block in blocks) == b"d" * 140000
+
+
+def test_large_blocks_are_in_slots_as_long_as_some_are_free():
+    size = 64 * 1024
+
+    async def application(scope, receive, send):
+        await send(START)
+        for number in range(8):
+            await send(body(bytes([number]) * size, True))
+        await send(body(b"small"))
+
+    with Worker(application) as worker:
+
+        def blocks(count):
+            found = [worker.frames(BLOCK) for _ in range(count)]
+            return [(block.slot, block.body[:1], len(block.body)) for block in found]
+
+        worker.keeps_slots = True
+        numbers = []
+        for first in (0, 4, 8, 12):
+            numbers.append(worker.request())
+            worker.frames(HEAD)
+            assert blocks(4) == [(first + number, bytes([number]), size) for number in range(4)]
+        numbers.append(worker.request())
+        worker.frames(HEAD)
+        assert blocks(4) == [(None, bytes([number]), size) for number in range(4)]
+        # In whatever order they come back.
+        worker.give_back(7)
+        worker.give_back(2)
+        for number, slots in zip(reversed(numbers), ([2, 7, None, None], *[[None] * 4] * 4)):
+            worker.send(SEND_CREDIT, number, amount(256 * 1024 + 1))
+            assert [slot for slot, _, _ in blocks(4)] == slots
+            assert worker.frames(BLOCK).body == b"small"
+            worker.frames(END, DONE)
 
 
 def test_a_head_waits_for_the_body_but_not_for_long():

@@ -195,8 +195,6 @@ def test_a_process_that_is_forked_behind_the_answer_says_nothing_to_runner():
             mark.set()
             worker.answer("/wait")
         assert worker.leave() == (0, "")
-
-
 def test_after_the_client_has_left_send_does_nothing_and_lets_others_run():
     async def application(scope, receive, send):
         if scope["path"] == "/other":

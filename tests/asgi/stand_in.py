@@ -31,7 +31,8 @@ SEND_TEXT, SEND_BINARY, LEFT, SEND_CREDIT, CANCEL, SHOW = 1, 2, 3, 4, 5, 6  # or
 BODY_IN_FILE, HEAD_KNOWN, HEAD_TO_KEEP, WEB_SOCKET = 1, 4, 8, 32
 STREAM_START = 128 + 256 * 1024
 CAPACITY = 1024 * 1024 - STREAM_START
-THREAD, READ, WAITING, WRITTEN, TAKEN, AWAKE, FULL = 3, 4, 5, 8, 9, 10, 11
+SLOTS, SLOT_SIZE, SLOT = 16, 64 * 1024, 15
+THREAD, READ, WAITING, WRITTEN, TAKEN, AWAKE, FULL, RETURNED = 3, 4, 5, 8, 9, 10, 11, 13
 PATIENCE = 20  # seconds after which a test fails
 DEFAULT_LOOP = "asyncio"
 LEAVE = b"\0"
@@ -61,11 +62,12 @@ def load():
 
 
 class Frame:
-    def __init__(self, kind, number, flags, fields, head, body):
+    def __init__(self, kind, number, flags, fields, head, body, slot):
         self.kind = kind
         self.number = number
         self.flags = flags
         self.body = body
+        self.slot = slot  # that a block was in
         self.status = self.headers = None
         if head:
             self.status, *rest = head.split(b"\0")
@@ -88,10 +90,12 @@ class Worker:
         self.unclaimed = os.dup(tokens)
         room, self.room = os.pipe()
         memory = tempfile.TemporaryFile()
-        memory.truncate(1 << 20)
+        memory.truncate((1 << 20) + SLOTS * SLOT_SIZE)
         self.memory = mmap.mmap(memory.fileno(), 0)
         self.counters = memoryview(self.memory)[:128].cast("Q")
-        self.area = memoryview(self.memory)[STREAM_START:]
+        self.area = memoryview(self.memory)[STREAM_START : STREAM_START + CAPACITY]
+        self.slots = memoryview(self.memory)[STREAM_START + CAPACITY :]
+        self.keeps_slots = False
         self.errors, log = os.pipe()
         self.log = b""
         self.number = 0
@@ -150,6 +154,7 @@ class Worker:
         if kind is not None:
             print(self.log.decode())
         self.area.release()
+        self.slots.release()
         for ours in (self.socket, self.files, self.control):
             ours.close()
         for ours in (self.tokens, self.unclaimed, self.room, self.errors):
@@ -240,9 +245,19 @@ class Worker:
         if self.counters[FULL]:
             self.counters[FULL] = 0
             os.write(self.room, b"r")
+        slot = None
+        if kind == SLOT:
+            slot, length = struct.unpack("<II", data)
+            assert length <= SLOT_SIZE and slot < SLOTS
+            kind, data = BLOCK, bytes(self.slots[slot * SLOT_SIZE :][:length])
+            if not self.keeps_slots:
+                self.give_back(slot)
         if kind == ANSWER and flags & LAST:
-            self.behind = Frame(DONE, number, 0, 0, b"", b"")
-        return Frame(kind, number, flags, fields, data[:size], data[size:])
+            self.behind = Frame(DONE, number, 0, 0, b"", b"", None)
+        return Frame(kind, number, flags, fields, data[:size], data[size:], slot)
+
+    def give_back(self, slot):
+        self.counters[RETURNED] ^= 1 << slot
 
     def frame(self):
         """The next frame; `None` when the lane has closed."""

@@ -179,7 +179,7 @@ impl EncodedBody {
     /// The body, with what compresses it.
     pub(crate) fn new(body: Body, compressor: Option<Compressor>) -> Self {
         match compressor {
-            None => Self::Plain(body),
+            None => Self::Plain(body.pass_on()),
             Some(compressor) => Self::Compressed(Box::new(CompressedBody {
                 source: body,
                 stage: CompressionStage::Ready(compressor),

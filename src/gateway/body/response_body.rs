@@ -166,6 +166,14 @@ impl Body {
         }
     }
 
+    /// Its pieces are passed on, and not looked at ([`Blocks::pass_on`]).
+    pub(crate) fn pass_on(mut self) -> Self {
+        if let PieceSource::Stream(blocks) = &mut self.pieces {
+            blocks.pass_on();
+        }
+        self
+    }
+
     /// The number of bytes still to come, where it is known.
     pub(crate) fn left(&self) -> Option<u64> {
         (self.left != UNKNOWN).then_some(self.left)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use tokio::task::yield_now;
 
 use crate::interface::backlog::{BacklogRoom, IN_MEMORY, ResponseAllowance};
 use crate::interface::blocks::{BlockSender, Blocks, Depot, Gone, Truncated, lock};
+use crate::interface::conversation::{CloseReason, Correspondent, WebSocketMessage};
 use crate::interface::response_memory::{LEAST, ResponseMemory};
 
 const LARGEST: usize = 150_000;
@@ -339,4 +340,108 @@ async fn all_responses_together_have_no_more_memory_than_their_limit() {
         assert!(received == (block(0, LENGTH).to_vec(), Ok(())));
     }
     assert_eq!(memory.held(), 0);
+}
+
+/// Memory that its owner waits for.
+#[derive(Clone)]
+struct Owner(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Owner {
+    const SIZE: usize = IN_MEMORY / 6;
+
+    fn new() -> Self {
+        Self(Arc::new(vec![b'x'; Self::SIZE]))
+    }
+
+    /// How many blocks are in it.
+    fn lent(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
+    }
+
+    fn lend(&self, sender: &BlockSender) -> Result<(), Gone> {
+        sender.lend(Bytes::from_owner(self.clone()))
+    }
+}
+
+#[derive(Default)]
+struct TakenBytes(AtomicUsize);
+
+impl Correspondent for TakenBytes {
+    fn taken(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+    fn received(&self, _: WebSocketMessage) {}
+    fn left(&self, _: Option<CloseReason>) {}
+}
+
+#[tokio::test]
+async fn a_block_that_is_lent_counts_until_it_is_sent() {
+    let client = Arc::new(TakenBytes::default());
+    let (sender, mut blocks) =
+        Blocks::with_credit(client.clone(), &Arc::new(Depot::new("".into(), 0)), None);
+    blocks.pass_on();
+    let owner = Owner::new();
+    let mut pieces = Vec::new();
+    for _ in 0..6 {
+        owner.lend(&sender).unwrap();
+        pieces.push(in_time(blocks.next()).await.unwrap().unwrap());
+    }
+    assert_eq!((sender.space(), owner.lent()), (0, 6));
+    assert_eq!(client.0.load(Ordering::Relaxed), 0);
+    // What is split off a piece keeps the whole.
+    let end = pieces[0].split_off(1);
+    pieces.remove(0);
+    assert_eq!((sender.space(), owner.lent()), (0, 6));
+    let room = tokio::spawn(async move {
+        in_time(sender.room()).await;
+        sender
+    });
+    yield_now().await;
+    assert!(!room.is_finished());
+    drop(end);
+    let sender = in_time(room).await.unwrap();
+    assert_eq!((sender.space(), owner.lent()), (Owner::SIZE, 5));
+    assert_eq!(client.0.load(Ordering::Relaxed), Owner::SIZE);
+    // Neither end has to be there when the last one is sent.
+    owner.lend(&sender).unwrap();
+    drop(blocks);
+    assert_eq!((owner.lend(&sender), owner.lent()), (Err(Gone), 5));
+    drop(sender);
+    pieces.clear();
+    assert_eq!(owner.lent(), 0);
+}
+
+/// Compressors look at what they get, and so do filters.
+#[tokio::test]
+async fn who_looks_at_a_block_gets_a_copy() {
+    let (sender, mut blocks) = Blocks::channel();
+    let owner = Owner::new();
+    owner.lend(&sender).unwrap();
+    assert_eq!(owner.lent(), 1);
+    let piece = in_time(blocks.next()).await.unwrap().unwrap();
+    assert_eq!((piece.len(), owner.lent()), (Owner::SIZE, 0));
+    assert_eq!(sender.space(), IN_MEMORY);
+}
+
+#[tokio::test]
+async fn a_slow_client_keeps_no_more_memory_of_others_than_fits_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, sender, mut blocks) = hurried(folder.path(), u64::MAX);
+    blocks.pass_on();
+    let owner = Owner::new();
+    for _ in 0..50 {
+        in_time(sender.room()).await;
+        owner.lend(&sender).unwrap();
+        assert!(owner.lent() <= 6, "{}", owner.lent());
+    }
+    sender.end();
+    let all = vec![b'x'; 50 * Owner::SIZE];
+    assert!(rest(&mut blocks).await == (all, Ok(())));
+    assert_eq!(owner.lent(), 0);
 }

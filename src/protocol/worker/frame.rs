@@ -11,7 +11,11 @@
 //!   beginning;
 //! - a **stream** in the same memory for answers that come in parts, because the application makes them in blocks or because
 //!   they do not fit the ring. Its payloads may go on at the beginning, its headers are never split;
-//! - a pipe of **room**: while the stream is full, the worker waits for a byte there;
+//! - **slots** in the same memory for large blocks, which clients get from there, without a copy: a [`Kind::Slot`] in the
+//!   stream takes the place of the block. A slot is free as long as its bit is the same in [`SLOTS_CLAIMED`], which the worker
+//!   changes, and in [`SLOTS_RETURNED`], which the server changes when the block is sent. Slots come back in any order, and
+//!   where none is free, or there are none, blocks go through the stream;
+//! - a pipe of **room**: while the stream is full, or all slots are taken, the worker waits for a byte there;
 //! - a datagram-like socket for descriptors in both directions, in the order of the frames that announce them.
 //!
 //! A frame and a record are a header of [`HEADER`] bytes, little-endian: length of the payload, number of the request,
@@ -76,8 +80,24 @@ pub const STREAM_TAIL: usize = 9;
 /// 0 when the server will not look at the stream again until it is woken up. The worker then sets it to 1 and sends a
 /// [`Kind::Wake`].
 pub const STREAM_AWAKE: usize = 10;
-/// 1 while the worker waits for room in the stream. The server then sets it to 0 and writes a byte to the pipe of room.
+/// 1 while the worker waits for room in the stream, and [`WAITS_FOR_SLOT`] while it waits for a slot. The server then sets it
+/// to 0 and writes a byte to the pipe of room.
 pub const STREAM_FULL: usize = 11;
+/// The value of [`STREAM_FULL`] while the worker waits for a slot.
+pub const WAITS_FOR_SLOT: u64 = 2;
+
+/// The position of the first slot in the shared memory, in bytes.
+pub const SLOTS_START: usize = STREAM_START + STREAM_CAPACITY;
+/// The bytes of a slot: the most that applications usually give at once.
+pub const SLOT_SIZE: usize = 64 * 1024;
+/// How many slots there are, unless limits of the size of files leave no memory for them: then there are none.
+pub const SLOTS: u32 = 16;
+/// A bit for each slot, which the worker changes when it fills it.
+pub const SLOTS_CLAIMED: usize = 12;
+/// A bit for each slot, which the server changes when the worker may fill it again.
+pub const SLOTS_RETURNED: usize = 13;
+/// The size of the payload of [`Kind::Slot`], in bytes.
+pub const SLOT_PAYLOAD: usize = 8;
 
 /// Request flag: the body is a file, sent over the socket for descriptors.
 const BODY_IN_FILE: u8 = 1;
@@ -118,6 +138,9 @@ pub enum Kind {
     Head,
     /// In the stream: a block of a body.
     Block,
+    /// In the stream: a block of a body that is in a slot. The payload is the number of the slot and the length of the block,
+    /// of 32 bits each.
+    Slot,
     /// In the stream: the end of a body.
     End {
         /// The application failed: the body is not whole.
@@ -221,6 +244,7 @@ impl Header {
             12 => Kind::Done,
             13 => Kind::Unable,
             14 => Kind::Lag,
+            15 => Kind::Slot,
             _ => return Err(Malformed),
         };
         let size = |field: u32| usize::try_from(field).map_err(|_| Malformed);

@@ -156,7 +156,7 @@ fn ignore_others() -> anyhow::Result<()> {
     let named = MEANINGLESS
         .iter()
         .map(|(signal, name)| (signal.as_raw(), (*name).to_owned()));
-    for (number, name) in named.chain(unix::real_time_signals()) {
+    for (number, name) in named.chain(real_time_signals()) {
         if let Some(mut stream) = receive_unless_ignored(number)? {
             tokio::spawn(async move {
                 if stream.recv().await.is_some() {
@@ -166,6 +166,18 @@ fn ignore_others() -> anyhow::Result<()> {
         }
     }
     outlive_full_files()
+}
+
+/// The real-time signals and their names, where there are some.
+fn real_time_signals() -> impl Iterator<Item = (i32, String)> {
+    #[cfg(target_os = "linux")]
+    let numbers = nix::libc::SIGRTMIN()..=nix::libc::SIGRTMAX();
+    #[cfg(not(target_os = "linux"))]
+    let numbers = std::iter::empty();
+    numbers.enumerate().map(|(place, number)| match place {
+        0 => (number, "SIGRTMIN".to_owned()),
+        _ => (number, format!("SIGRTMIN+{place}")),
+    })
 }
 
 fn say_meaningless(name: &str) {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::interface::{BlockSender, Blocks, Errors, ResponseBody};
+use crate::interface::{BlockSender, Blocks, Errors, Gone, ResponseBody};
 use crate::log::escaped;
 use crate::protocol::worker::answer_head;
 use crate::protocol::worker::frame::{Header, Kind};
@@ -182,7 +182,8 @@ impl LaneReader<'_> {
         {
             match part {
                 StreamPart::Head(header, payload) => self.begin(header, &payload)?,
-                StreamPart::Bytes(bytes) => self.push(bytes),
+                StreamPart::Bytes(bytes) => self.pass(|body| body.push(bytes)),
+                StreamPart::Lent(bytes) => self.pass(|body| body.lend(bytes)),
                 StreamPart::End(header) => self.end(header)?,
             }
             any = true;
@@ -287,11 +288,9 @@ impl LaneReader<'_> {
     }
 
     /// Passes on a part of a body.
-    fn push(&mut self, bytes: Bytes) {
-        if let Some(PartialAnswer {
-            body: Some(body), ..
-        }) = &self.answer
-            && body.push(bytes).is_err()
+    fn pass(&mut self, part: impl FnOnce(&BlockSender) -> Result<(), Gone>) {
+        if let Some(body) = self.body()
+            && part(body).is_err()
         {
             self.give_up();
         }

@@ -114,7 +114,8 @@ pub(crate) fn hear<W: Wire>(
             let stage = ResponseStage::Body(sender, ClientWindow::default());
             begun.answers(stage, now)?;
         }
-        Kind::Block => begun.take_block(payload.clone())?,
+        Kind::Block => begun.take_block(payload.len(), |it| it.push(payload.clone()))?,
+        Kind::Slot => begun.take_block(payload.len(), |it| it.lend(payload.clone()))?,
         Kind::End { truncated } => begun.end_body(truncated)?,
         Kind::File => {
             begun.answers(ResponseStage::Complete, now)?;

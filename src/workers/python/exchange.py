@@ -11,6 +11,7 @@ from runner_output import say
 from runner_resolve import described, traceback_of
 
 WAKE, ANSWER, HEAD, BLOCK, END, FILE, ERRORS = range(7)  # kinds of frames, as in src/protocol/worker/frame.rs
+SLOT = 15
 TRUNCATED = 1
 MOST_FIELDS = 65535  # that a frame can count
 HEAD_LIMIT = 256 * 1024  # bytes of a head, as in src/protocol/worker/answer_head.rs

@@ -5,13 +5,11 @@ src/protocol/worker/frame.rs; the process is made by template.py.
 """
 
 import marshal
-import platform
 import threading
 from functools import partial
 from io import BytesIO, FileIO
 
-from runner_body_stream import CAPACITY as STREAM_CAPACITY
-from runner_body_stream import HEADER, HEADER_SIZE, BodyStream, Fence
+from runner_body_stream import HEADER, HEADER_SIZE, NEEDS_FENCE, BodyStream, Fence
 from runner_control import THREAD, Control, keep_limits, start_thread
 from runner_descriptors import RECEIVE, receive_descriptor, send_descriptor
 from runner_development import wsgi_answer
@@ -46,9 +44,6 @@ now = time.perf_counter_ns
 pack_into, unpack_from, pack = HEADER.pack_into, HEADER.unpack_from, HEADER.pack
 loads = marshal.loads
 
-# x86 never reorders writes.
-NEEDS_FENCE = platform.machine().lower() not in ("x86_64", "amd64", "i686", "i386")
-
 
 class Lane:
     """One stream of requests, answered in order by one thread."""
@@ -62,8 +57,7 @@ class Lane:
         os.close(ring)
         memory = memoryview(self.ring)
         self.counters = memory[:COUNTERS].cast("Q")
-        area = memory[COUNTERS + CAPACITY : COUNTERS + CAPACITY + STREAM_CAPACITY]
-        self.stream = BodyStream(self.counters, area, room, self.announce)
+        self.stream = BodyStream(memory, self.counters, room, self.announce)
         self.limit = CAPACITY  # how far the ring may be written without looking at what runner has read
         self.head = 0
         self.fence = Fence() if NEEDS_FENCE else None

@@ -1,6 +1,6 @@
 //! Runner's end of the stream of shared memory through which answers come that are made in parts. What is read from it is a
 //! copy, in pieces as large as the reader has room for, whatever the size of the blocks: the worker cannot change them any
-//! more, and each takes one write to the client.
+//! more, and each takes one write to the client. Large blocks are in [`slots`](super::slots) instead.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,14 +10,13 @@ use std::sync::atomic::{Ordering, fence};
 use bytes::{Bytes, BytesMut};
 
 use crate::protocol::worker::frame::{
-    HEADER, Header, Kind, STREAM_AWAKE, STREAM_CAPACITY, STREAM_FULL, STREAM_HEAD, STREAM_START,
+    HEADER, Header, Kind, SLOT_PAYLOAD, STREAM_AWAKE, STREAM_CAPACITY, STREAM_HEAD, STREAM_START,
     STREAM_TAIL,
 };
 use crate::protocol::worker::marshal::Malformed;
 use crate::unix::SharedMemory;
+use crate::workers::wire::slots::{Slots, TakenBlock};
 
-/// The worker is told of room only when there is this much, in bytes, so that it is not woken up for each piece.
-const MUCH_ROOM: u64 = STREAM_CAPACITY as u64 / 4 * 3;
 /// Pieces from this size on are copied into the same few buffers again and again, in bytes: memory of that size that is new
 /// costs more than the copy, since the system has to clear it.
 const LARGE: usize = 128 * 1024;
@@ -26,8 +25,7 @@ const LARGE: usize = 128 * 1024;
 #[derive(Debug)]
 pub struct BodyStream {
     memory: Arc<SharedMemory>,
-    /// The writing end of the pipe of room; writing there never waits.
-    room: OwnedFd,
+    slots: Arc<Slots>,
     tail: u64,
     /// The bytes that are missing of the block that was begun.
     left: usize,
@@ -42,6 +40,8 @@ pub enum StreamPart {
     Head(Header, Bytes),
     /// The next bytes of the body.
     Bytes(Bytes),
+    /// The same in memory that the worker waits for.
+    Lent(Bytes),
     /// The end of the body.
     End(Header),
 }
@@ -51,7 +51,8 @@ pub enum StreamPart {
 pub enum Reading {
     /// It waits for the answer to this request to begin.
     Begins(u32),
-    /// It has room for so many bytes of the body of the answer to a request.
+    /// It has room for so many bytes of the body of the answer to a request. A block in a slot is taken as a whole if there
+    /// is any.
     Takes(u32, usize),
     /// It drops the rest of the answer to a request.
     Drops(u32),
@@ -62,8 +63,8 @@ impl BodyStream {
     #[must_use]
     pub fn new(memory: Arc<SharedMemory>, room: OwnedFd) -> Self {
         Self {
+            slots: Arc::new(Slots::new(Arc::clone(&memory), room)),
             memory,
-            room,
             tail: 0,
             left: 0,
             buffers: Default::default(),
@@ -79,7 +80,7 @@ impl BodyStream {
         let part = self.find(reading);
         if self.tail != before {
             self.memory.store(STREAM_TAIL, self.tail);
-            self.tell_of_room();
+            self.slots.tell_of_room();
         }
         part
     }
@@ -128,6 +129,20 @@ impl BodyStream {
                     self.tail += HEADER as u64;
                     self.left = header.length;
                 }
+                (Kind::Slot, Reading::Takes(..) | Reading::Drops(_)) if header.number == number => {
+                    // What was copied comes first.
+                    if room == 0 || !taken.is_empty() {
+                        break;
+                    }
+                    let block = self.take_from_slot(&header)?;
+                    match (block, reading) {
+                        (_, Reading::Drops(_)) => {}
+                        (TakenBlock::Lent(bytes), _) => return Ok(Some(StreamPart::Lent(bytes))),
+                        (TakenBlock::Copied(bytes), _) => {
+                            return Ok(Some(StreamPart::Bytes(bytes)));
+                        }
+                    }
+                }
                 (Kind::End { .. }, Reading::Takes(..) | Reading::Drops(_))
                     if header.number == number =>
                 {
@@ -153,22 +168,46 @@ impl BodyStream {
         Ok(Some(StreamPart::Bytes(piece)))
     }
 
-    /// The next record as a whole, of whatever request; `None` if there is none.
+    /// The next record as a whole, of whatever request; `None` if there is none. The payload of a [`Kind::Slot`] is the block,
+    /// in memory that the worker waits for; a block that was copied is a [`Kind::Block`] wherever it was.
     ///
     /// # Errors
     /// [`Malformed`] if no worker of runner's would write this.
     pub fn record(&mut self) -> Result<Option<(Header, Bytes)>, Malformed> {
         let head = self.memory.load(STREAM_HEAD);
-        let Some(header) = self.header(head)? else {
+        let Some(mut header) = self.header(head)? else {
             return Ok(None);
         };
-        self.tail += HEADER as u64;
-        let mut payload = BytesMut::with_capacity(header.length);
-        self.copy_to(&mut payload, header.length)?;
-        self.tail += header.length as u64;
+        let payload = if header.kind == Kind::Slot {
+            let (kind, payload) = match self.take_from_slot(&header)? {
+                TakenBlock::Lent(bytes) => (Kind::Slot, bytes),
+                TakenBlock::Copied(bytes) => (Kind::Block, bytes),
+            };
+            header.kind = kind;
+            header.length = payload.len();
+            payload
+        } else {
+            self.tail += HEADER as u64;
+            let mut payload = BytesMut::with_capacity(header.length);
+            self.copy_to(&mut payload, header.length)?;
+            self.tail += header.length as u64;
+            payload.freeze()
+        };
         self.memory.store(STREAM_TAIL, self.tail);
-        self.tell_of_room();
-        Ok(Some((header, payload.freeze())))
+        self.slots.tell_of_room();
+        Ok(Some((header, payload)))
+    }
+
+    /// Takes the block that the next record names, which has this header.
+    fn take_from_slot(&mut self, header: &Header) -> Result<TakenBlock, Malformed> {
+        if header.length != SLOT_PAYLOAD {
+            return Err(Malformed);
+        }
+        self.tail += HEADER as u64;
+        let mut payload = BytesMut::with_capacity(SLOT_PAYLOAD);
+        self.copy_to(&mut payload, SLOT_PAYLOAD)?;
+        self.tail += SLOT_PAYLOAD as u64;
+        self.slots.take(&payload)
     }
 
     /// A buffer with room for a piece.
@@ -226,20 +265,6 @@ impl BodyStream {
             copied.ok_or(Malformed)?;
         }
         Ok(())
-    }
-
-    fn tell_of_room(&self) {
-        // Between the change of the tail and the look at whether the worker waits; the worker has the same between the two.
-        fence(Ordering::SeqCst);
-        if self.memory.load(STREAM_FULL) == 0 {
-            return;
-        }
-        let waiting = self.memory.load(STREAM_HEAD).wrapping_sub(self.tail);
-        if waiting <= STREAM_CAPACITY as u64 - MUCH_ROOM {
-            self.memory.store(STREAM_FULL, 0);
-            // If the pipe is full, bytes enough are on their way.
-            let _ = rustix::io::write(&self.room, &[0]);
-        }
     }
 
     /// Whether something is in it.

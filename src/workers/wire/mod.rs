@@ -1,5 +1,6 @@
 //! The connection with a lane of a worker: [`link`] is runner's end, [`ring`] the shared memory for whole answers,
-//! [`body_stream`] that for answers in parts, [`frames`] what comes over the socket, `responses` makes responses of it.
+//! [`body_stream`] that for answers in parts, with `slots` for large blocks, [`frames`] what comes over the socket, `responses`
+//! makes responses of it.
 
 use std::io;
 
@@ -11,6 +12,7 @@ pub mod frames;
 pub(crate) mod link;
 pub(crate) mod responses;
 pub mod ring;
+mod slots;
 
 /// The connection with a lane, as the pool uses it: a [`link::Link`], except in simulations.
 pub(crate) trait Wire {

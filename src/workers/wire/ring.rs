@@ -5,11 +5,11 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::protocol::worker::frame::{
     HEADER, Header, Kind, RING_CANCELLED, RING_CAPACITY, RING_HEAD, RING_LOST, RING_READ,
-    RING_START, RING_TAIL, RING_THREAD, RING_WAITING, STREAM_CAPACITY, STREAM_START,
+    RING_START, RING_TAIL, RING_THREAD, RING_WAITING, SLOT_SIZE, SLOTS, SLOTS_START,
 };
 use crate::protocol::worker::marshal::Malformed;
 use crate::unix::SharedMemory;
@@ -22,13 +22,20 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// An empty ring, in memory that has room for the stream, too.
+    /// An empty ring, in memory that has room for the stream, too, and for slots if the system allows so large a file.
     ///
     /// # Errors
     /// If the system has no memory or descriptors left.
     pub fn new() -> io::Result<Self> {
+        let slots = SLOTS as usize * SLOT_SIZE;
+        let memory = match SharedMemory::new(SLOTS_START + slots) {
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                SharedMemory::new(SLOTS_START)?
+            }
+            memory => memory?,
+        };
         Ok(Self {
-            memory: Arc::new(SharedMemory::new(STREAM_START + STREAM_CAPACITY)?),
+            memory: Arc::new(memory),
             tail: 0,
         })
     }
@@ -77,9 +84,13 @@ impl Ring {
             if header.length > RING_CAPACITY - start {
                 return Err(Malformed);
             }
-            let payload = self.memory.copy(RING_START + start, header.length);
+            let mut payload = BytesMut::with_capacity(header.length);
+            let copied = self
+                .memory
+                .append_to(&mut payload, RING_START + start, header.length);
+            copied.ok_or(Malformed)?;
             self.advance(HEADER + header.length, head)?;
-            return Ok(Some((header, payload.ok_or(Malformed)?.into())));
+            return Ok(Some((header, payload.freeze())));
         }
         Ok(None)
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::interface::{BlockSender, CloseReason, WebSocketMessage, WebSocketSender};
+use crate::interface::{BlockSender, CloseReason, Gone, WebSocketMessage, WebSocketSender};
 use crate::protocol::worker::frame::RESPONSE_WINDOW;
 use crate::workers::options::LoopLimits;
 use crate::workers::pending_request::PendingRequest;
@@ -14,7 +14,7 @@ use crate::workers::pool::lane::in_flight::Violation;
 
 /// So many bytes that a client has taken are told to the application at once. Fewer than the window: while less is to be
 /// told than that, the client has more to take, or the application may send.
-const CREDIT_STEP: usize = RESPONSE_WINDOW / 4;
+const CREDIT_STEP: usize = RESPONSE_WINDOW / 2;
 
 /// The longest message of an application, in bytes. Peers that have a limit allow as much.
 pub(crate) const LONGEST_MESSAGE: usize = 64 << 20;
@@ -216,11 +216,15 @@ impl BegunRequest {
         }
     }
 
-    /// Takes a block of its body.
+    /// Takes a block of its body, of so many bytes.
     ///
     /// # Errors
     /// [`Violation`] if it has no body that goes on, or the worker had no room for the block.
-    pub(crate) fn take_block(&mut self, block: Bytes) -> Result<(), Violation> {
+    pub(crate) fn take_block(
+        &mut self,
+        length: usize,
+        pass_on: impl FnOnce(&BlockSender) -> Result<(), Gone>,
+    ) -> Result<(), Violation> {
         let ResponseStage::Body(sender, window) = &mut self.stage else {
             return Err(Violation);
         };
@@ -228,8 +232,8 @@ impl BegunRequest {
             return Ok(());
         };
         window.check()?;
-        window.ahead += block.len();
-        if receiver.push(block).is_err() {
+        window.ahead += length;
+        if pass_on(receiver).is_err() {
             *sender = None;
         }
         Ok(())

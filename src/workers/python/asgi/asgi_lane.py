@@ -13,7 +13,6 @@ from runner_asgi_loop import Starter, stack_of
 from runner_asgi_outbox import LAG, Outbox
 from runner_asgi_response import HELD, now
 from runner_asgi_websocket import PROTOCOL, WebSocketExchange
-from runner_body_stream import CAPACITY as STREAM_CAPACITY
 from runner_body_stream import HEADER, HEADER_SIZE
 from runner_control import THREAD, Forks
 from runner_descriptors import RECEIVE, receive_descriptor
@@ -24,7 +23,6 @@ from runner_output import identity, is_still, say
 REQUEST, TEXT, BINARY, LEFT, CREDIT, CANCEL, SHOW = range(7)  # orders, as in src/protocol/worker/frame.rs
 BODY_IN_FILE, HEAD_KNOWN, HEAD_TO_KEEP, WEB_SOCKET = 1, 4, 8, 32
 HEADS = 512  # that a lane keeps
-RING = 256 * 1024  # bytes of records in the ring, which is not used
 COUNTERS = 128  # bytes of counters
 READ, WAITING = 4, 5
 MILLISECOND = 1_000_000
@@ -57,8 +55,7 @@ class AsgiLane:
         os.close(memory)
         view = memoryview(self.memory)
         self.counters = view[:COUNTERS].cast("Q")
-        area = view[COUNTERS + RING : COUNTERS + RING + STREAM_CAPACITY]
-        self.outbox = Outbox(loop, self.counters, area, self.socket, self.files, room)
+        self.outbox = Outbox(loop, view, self.counters, self.socket, self.files, room)
         self.room = room
         self.application = application
         self.grace = grace

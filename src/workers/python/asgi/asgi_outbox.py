@@ -4,12 +4,22 @@ Plain Python 3.8 and later, standard library only. The protocol is described in 
 src/protocol/worker/frame.rs. Nothing here ever waits: `until_room` is for those who can.
 """
 
-import platform
 from collections import deque
 
-from runner_body_stream import BESIDES, CAPACITY, FULL, HEADER, HEADER_SIZE, WRITTEN, BodyStream
+from runner_body_stream import (
+    BESIDES,
+    CAPACITY,
+    FOR_ROOM,
+    FULL,
+    HEADER,
+    HEADER_SIZE,
+    NEEDS_FENCE,
+    SMALL,
+    WRITTEN,
+    BodyStream,
+)
 from runner_descriptors import send_descriptor
-from runner_exchange import WAKE, Gone
+from runner_exchange import SLOT, WAKE, Gone
 from runner_kept import os, time
 
 ANSWER, HEAD, BLOCK, END, FILE = 1, 2, 3, 4, 5  # kinds of frames, as in src/protocol/worker/frame.rs
@@ -22,9 +32,6 @@ HEAD_DELAY = 0.005  # seconds after which a head is sent, though no part of its 
 RETRY = 0.001  # seconds until a socket for descriptors that is full is tried again
 WAKE_UP = HEADER.pack(0, 0, 0, WAKE, 0, 0, 0)
 
-# x86 never reorders writes.
-NEEDS_FENCE = platform.machine().lower() not in ("x86_64", "amd64", "i686", "i386")
-
 now = time.perf_counter_ns
 pack_into = HEADER.pack_into
 
@@ -32,12 +39,12 @@ pack_into = HEADER.pack_into
 class Outbox:
     """All frames of one turn of the loop are announced together."""
 
-    def __init__(self, loop, counters, area, socket, files, room):
+    def __init__(self, loop, memory, counters, socket, files, room):
         self.loop = loop
         self.call_soon = loop.call_soon
         self.counters = counters
-        self.area = area
-        self.stream = BodyStream(counters, area, room, self.wake)
+        self.stream = BodyStream(memory, counters, room, self.wake)
+        self.area = self.stream.area
         self.socket = socket
         self.files = files
         self.end = 0  # of what is in the stream
@@ -76,6 +83,19 @@ class Outbox:
             self.call_soon(self.flush)
         return placed
 
+    def put_block(self, number, block):
+        """Sends a block of a body: from a slot if one is free."""
+        stream = self.stream
+        if len(block) >= SMALL and not self.queue and stream.has_room(BESIDES, self.end):
+            slots = stream.slots
+            slot = slots.find()
+            if slot:
+                if NEEDS_FENCE:
+                    stream.fence()  # runner has read what was in it
+                slots.claim(slot, 0)  # an exception before the record would lose the slot, which costs time only
+                return self.put(number, SLOT, slots.fill(slot, block))
+        self.put(number, BLOCK, block)
+
     def put_file(self, descriptor, number, payload, service, fields, size):
         """Sends a frame that belongs to a descriptor, which is closed."""
         self.put_off((number, FILE, payload, service, 0, fields, size), descriptor)
@@ -105,7 +125,7 @@ class Outbox:
             if not stream.has_room(len(frame[2]), self.end):
                 self.publish()
                 # Runner looks at this after it has made room, and so this side looks at the room after that.
-                counters[FULL] = 1
+                counters[FULL] = FOR_ROOM
                 stream.fence()
                 if not stream.has_room(len(frame[2]), self.end):
                     return

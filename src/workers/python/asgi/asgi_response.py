@@ -8,7 +8,7 @@ from struct import pack
 
 from runner_asgi_loop import turn
 from runner_asgi_message import as_bytes, encoded, split, wanted
-from runner_asgi_outbox import ANSWER, BLOCK, DONE, END, HEAD, LAST
+from runner_asgi_outbox import ANSWER, DONE, END, HEAD, LAST
 from runner_control import Forks
 from runner_exchange import TRUNCATED, Gone, log_exception
 from runner_json_lines import REQUEST, ids_in
@@ -320,7 +320,7 @@ class Response:
                     if self.is_left or self.state != BEGUN:
                         return
                 self.window -= len(part)
-                outbox.put(self.number, BLOCK, part)
+                outbox.put_block(self.number, part)
                 passed += 1
         except BaseException:
             # Without any of its parts, the message is as if it had not been sent.
