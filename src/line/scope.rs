@@ -165,10 +165,9 @@ impl Scope {
         match word.origin {
             Origin::CommandLine | Origin::Script | Origin::Place(_) => PathBuf::from(&word.exact),
             Origin::Property(_) | Origin::Element(..) | Origin::Route { .. } => {
-                let exact = Path::new(&word.exact);
                 // `./` says nothing behind a folder.
-                let below = exact.strip_prefix(".").unwrap_or(exact);
-                self.folder(&word.origin).join(below)
+                let path = self.folder(&word.origin).join(&word.exact);
+                path.components().collect()
             }
         }
     }
