@@ -90,9 +90,10 @@ fn sessions_of_a_program_end_with_it() {
     let server = folder.runner(["supervise", "app.conf"]).start();
     let tails = || {
         let processes = server.processes();
+        // Before, it was `setsid`, and for a moment nothing.
         let tails = processes
             .into_iter()
-            .filter(|(_, line)| line.contains("tail -f"));
+            .filter(|(_, line)| line.starts_with("tail -f"));
         tails.map(|(pid, _)| pid).collect::<Vec<Pid>>()
     };
     server.wait_for_log(|log| starts(log).len() == 1);
