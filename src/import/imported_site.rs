@@ -171,6 +171,17 @@ impl ImportedSite {
 
     /// Adds an address.
     pub fn listen(&mut self, protocol: ListenProtocol, url: ImportedText, place: &Place) {
+        let port = url.literal().and_then(|url| url.split_once("://"));
+        let port = port.and_then(|(_, address)| address.rsplit_once(':'));
+        if let Some((_, port)) = port
+            && !port.contains([']', '/'])
+            && port.parse::<u16>().is_err()
+        {
+            return self.miss(
+                place,
+                format!("`{port}` is no port, which is a number up to 65535"),
+            );
+        }
         let address = ListenAddress { protocol, url };
         if !self.addresses.iter().any(|it| it.value == address) {
             self.addresses.push(Placed::new(address, place));

@@ -10,6 +10,7 @@ use crate::import::section_lines::{broken, lines, whole};
 use crate::import::servers::command_words::{CommandWords, NeedsShell};
 use crate::import::servers::said::Facts;
 use crate::import::servers::server_program;
+use crate::import::shell_command::as_program;
 use crate::syntax::{Diagnostic, Place, Source, Span};
 
 /// The process that gets requests.
@@ -65,7 +66,8 @@ pub fn read(
                 false => served_if_known(command, place, facts)?,
             });
         } else if name == "release" {
-            site.before_start.push(Placed::new(command.clone(), place));
+            site.before_start
+                .push(Placed::new(as_program(command), place));
         } else {
             site.programs.push(Placed::new(as_program(command), place));
         }
@@ -161,8 +163,7 @@ fn shell(command: &str, place: &Place, facts: &Facts<'_>) -> Result<ImportedSite
                 site.path.insert(0, Placed::new(folder, place));
             }
             None => {
-                let step = step.to_owned();
-                site.before_start.push(Placed::new(step, place));
+                site.before_start.push(Placed::new(as_program(step), place));
             }
         }
     }
@@ -190,25 +191,4 @@ fn option_without_value(command: &CommandWords) -> Option<String> {
         is_wanting && pair[1].beginning().starts_with('-') && pair[1].beginning() != "-"
     });
     pair.and_then(|pair| pair[0].literal()).map(str::to_owned)
-}
-
-/// A command line for `runner.supervise.programs`, which has no shell but calls one.
-#[must_use]
-pub fn as_program(command: &str) -> String {
-    match CommandWords::parse(command) {
-        Ok(words) if words.environment.is_empty() && !command.contains('$') => command.to_owned(),
-        _ => in_shell(command),
-    }
-}
-
-/// The command line of a shell that runs a command.
-#[must_use]
-pub fn in_shell(command: &str) -> String {
-    format!("sh -c {}", shell_quoted(command))
-}
-
-/// A text as one word of a shell.
-#[must_use]
-pub fn shell_quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
 }

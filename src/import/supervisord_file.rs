@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use crate::import::imported_site::{ImportedSite, Placed};
 use crate::import::imported_text::{ImportedPiece, ImportedText};
-use crate::import::procfile::{as_program, in_shell, served_if_known, shell_quoted};
+use crate::import::procfile::served_if_known;
 use crate::import::section_lines::{
     FileSection, GoesOn, KeyValue, SectionSyntax, broken, sections, whole,
 };
 use crate::import::servers::command_words::CommandWords;
 use crate::import::servers::said::Facts;
 use crate::import::servers::server_program::SERVERS;
+use crate::import::shell_command::{as_program, in_shell, shell_quoted};
 use crate::syntax::{Diagnostic, Place, Source};
 
 const SYNTAX: SectionSyntax = SectionSyntax {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use crate::import::imported_site::{ImportedSite, Placed};
 use crate::import::imported_text::ImportedText;
-use crate::import::procfile::{in_shell, served_if_known};
-use crate::import::section_lines::{GoesOn, SectionSyntax, sections, whole};
+use crate::import::procfile::served_if_known;
+use crate::import::section_lines::{GoesOn, KeyValue, SectionSyntax, sections, whole};
 use crate::import::servers::command_words::CommandWords;
 use crate::import::servers::said::Facts;
+use crate::import::shell_command::{as_program, in_shell};
 use crate::import::systemd_values::{size, specified, time, unsigned};
+use crate::import::systemd_variables::{counting, variables, with_variables};
 use crate::syntax::{Diagnostic, Place, Source};
 
 const SYNTAX: SectionSyntax = SectionSyntax {
@@ -47,6 +49,10 @@ pub fn read(source: &Arc<Source>, facts: &Facts<'_>) -> Result<ImportedSite, Dia
     let sections = sections(source, SYNTAX)?;
     let unit = source.name.rsplit('/').next().unwrap_or_default();
     let mut site = ImportedSite::default();
+    let services = sections.iter().filter(|section| section.name == "Service");
+    let lines: Vec<&KeyValue> = services.flat_map(|section| &section.lines).collect();
+    let counting = counting(&lines);
+    let variables = variables(&counting);
     let mut is_served = false;
     for section in &sections {
         let is_service = section.name == "Service";
@@ -54,6 +60,9 @@ pub fn read(source: &Arc<Source>, facts: &Facts<'_>) -> Result<ImportedSite, Dia
             continue;
         }
         for line in &section.lines {
+            if is_service && !counting.iter().any(|it| std::ptr::eq(*it, line)) {
+                continue;
+            }
             let (value, unknown) = specified(line.value.as_deref().unwrap_or_default(), unit);
             for specifier in unknown {
                 let why = format!("what `{specifier}` stands for is known only to systemd");
@@ -65,9 +74,6 @@ pub fn read(source: &Arc<Source>, facts: &Facts<'_>) -> Result<ImportedSite, Dia
                 site.leave(place, why);
             } else if line.key == "ExecStart" {
                 let (signs, command) = signed(&value, place, &mut site);
-                if value.is_empty() {
-                    continue;
-                }
                 if is_served {
                     site.leave(
                         place,
@@ -79,6 +85,7 @@ pub fn read(source: &Arc<Source>, facts: &Facts<'_>) -> Result<ImportedSite, Dia
                 if signs.contains('-') {
                     site.leave(place, "the unit that starts `runner` says what is no failure: `SuccessExitStatus=`");
                 }
+                let command = with_variables(&command, &variables, place, &mut site);
                 site.add(served_if_known(&command, place, facts)?);
             } else if !setting(&line.key, &value, place, &mut site)
                 && !ALWAYS.contains(&line.key.as_str())
@@ -134,11 +141,11 @@ fn setting(key: &str, value: &str, place: &Place, site: &mut ImportedSite) -> bo
             let command = match signs.contains('-') {
                 // It may fail.
                 true => in_shell(&format!("{command} || true")),
+                // Operators of a shell are plain words there, as they are here; variables are put in.
+                false if command.contains('$') => as_program(&command),
                 false => command,
             };
-            if !value.is_empty() {
-                site.before_start.push(Placed::new(command, place));
-            }
+            site.before_start.push(Placed::new(command, place));
             return true;
         }
         "WorkingDirectory" => {

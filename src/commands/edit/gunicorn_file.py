@@ -1,8 +1,8 @@
 """Executes a configuration file of gunicorn's, as gunicorn does, and writes its settings as JSON.
 
 A setting that is assigned in one plain line, of environment variables or of the number of processors, comes with its
-expression, so that it can stay one. The file's modules that are not installed are stood in for: what it sets does not
-often depend on them.
+expression, so that it can stay one. Modules that are not installed are stood in for and named in the answer, for what
+the file sets does not often depend on them; but where the file handles that one is missing, it is.
 
     gunicorn_file.py FILE NAME...
 """
@@ -24,6 +24,10 @@ PATIENCE = 20
 FUNCTIONS = {"int", "str", "float", "bool", "max", "min", "len", "round", "abs"}
 
 
+ABSENT = {}
+"""The modules that were stood in for, with the line of the file that wanted them."""
+
+
 class StandIn(types.ModuleType):
     """A module that is not there: everything in it can be called and gives nothing."""
 
@@ -38,10 +42,48 @@ class StandIn(types.ModuleType):
         return self
 
 
+def nodes_at(frame):
+    """What of a frame's file stands at its line; nothing if there is no such file."""
+    try:
+        with open(frame.f_code.co_filename, "rb") as source:
+            tree = ast.parse(source.read())
+    except (OSError, SyntaxError, ValueError):
+        return []
+    here = frame.f_lineno
+    nodes = [node for node in ast.walk(tree) if hasattr(node, "lineno")]
+    return [node for node in nodes if node.lineno <= here <= node.end_lineno]
+
+
+def handles(node, line):
+    """Whether a statement handles what a line in it raises."""
+    if isinstance(node, ast.With):
+        return "suppress" in ast.unparse(node.items[0])
+    if not isinstance(node, ast.Try) or not node.handlers:
+        return False
+    return node.body[0].lineno <= line <= node.body[-1].end_lineno
+
+
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """The last one that is asked."""
 
+    def __init__(self, file):
+        self.file = file
+
     def find_spec(self, name, path=None, target=None):
+        frame, line, is_first = sys._getframe(1), 1, True
+        while frame is not None:
+            if not frame.f_code.co_filename.startswith("<"):
+                nodes = nodes_at(frame)
+                # A function that asks whether there is a module is told that there is none.
+                if is_first and not any(isinstance(node, (ast.Import, ast.ImportFrom)) for node in nodes):
+                    return None
+                if any(handles(node, frame.f_lineno) for node in nodes):
+                    return None
+                is_first = False
+                if frame.f_code.co_filename == self.file:
+                    line = frame.f_lineno
+            frame = frame.f_back
+        ABSENT.setdefault(name.split(".")[0], line)
         return importlib.util.spec_from_loader(name, self, is_package=True)
 
     def create_module(self, spec):
@@ -202,8 +244,49 @@ def expression(name, plain):
         return None
 
 
+def pairs(values, plain, text):
+    """The texts `NAME=VALUE` of a list: as they are, as a name and an expression, or nothing if the value is
+    perhaps a secret of the environment that the file is executed in."""
+    found = plain.get("raw_env", [])
+    elements = getattr(found[0], "elts", []) if len(found) == 1 else []
+    if len(elements) != len(values):
+        elements = [None] * len(values)
+    reads = any(word in text for word in (b"environ", b"getenv", b"open(", b"import "))
+    return [pair(value, element, plain, reads) for value, element in zip(values, elements)]
+
+
+def pair(value, element, plain, reads):
+    if isinstance(element, ast.Constant) or not reads:
+        return [value, None]
+    name = value.split("=")[0]
+    translation = Translation(plain)
+    try:
+        if element is None:
+            raise NoExpression
+        tree = translation.visit(copy.deepcopy(element))
+        if not translation.reads:
+            return [value, None]
+        parts = []
+        while isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add):
+            parts.insert(0, tree.right)
+            tree = tree.left
+        first = tree.value if isinstance(tree, ast.Constant) else None
+        if not isinstance(first, str) or not first.startswith(name + "="):
+            raise NoExpression
+        rest = first[len(name) + 1:]
+        parts = [ast.Constant(rest)] + parts if rest else parts
+        tree = parts[0]
+        for part in parts[1:]:
+            tree = ast.BinOp(tree, ast.Add(), part)
+        return [name + "=", ast.unparse(ast.fix_missing_locations(tree))]
+    except (NoExpression, AttributeError, RecursionError, IndexError):
+        return None
+
+
 def said(value):
     """The kind of a value, and its text."""
+    if isinstance(value, StandIn) or isinstance(value, (list, tuple)) and any(isinstance(it, StandIn) for it in value):
+        return "lost", "its value comes from a module that is not here"
     if value is None:
         return "nothing", None
     if isinstance(value, bool):
@@ -230,7 +313,7 @@ def main(file, names):
         json.dump(answer, out)
         return
     sys.path.insert(0, os.getcwd())
-    sys.meta_path.append(Finder())
+    sys.meta_path.append(Finder(file))
     namespace = {
         "__builtins__": builtins,
         "__name__": "__config__",
@@ -246,6 +329,9 @@ def main(file, names):
             if frame.tb_frame.f_code.co_filename == file:
                 line = frame.tb_lineno
             frame = frame.tb_next
+        for name, wanted in ABSENT.items():
+            # What stands in for it is perhaps why.
+            line, error = wanted, ModuleNotFoundError("No module named %r" % name)
         json.dump({"line": line, "error": "%s: %s" % (type(error).__name__, error)}, out)
         return
     plain = assignments(tree)
@@ -257,7 +343,16 @@ def main(file, names):
             if kind == "text":
                 found["expression"] = expression(name, plain)
                 found["is_text"] = isinstance(namespace[name], str)
+            if name == "raw_env" and kind == "list":
+                found["pairs"] = [it for it in pairs(value, plain, text) if it is not None]
+                kept = {it[0].split("=")[0] for it in found["pairs"]}
+                for hidden in {it.split("=")[0]: 0 for it in value if it.split("=")[0] not in kept}:
+                    why = "the value of `%s` is perhaps a secret: write an expression into `runner.environment`" % hidden
+                    settings.append({"name": "raw_env", "line": found["line"], "kind": "lost", "value": why})
             settings.append(found)
+    for name, line in ABSENT.items():
+        why = "there is no module `%s` here: what the file takes from it is not known" % name
+        settings.append({"name": "import " + name, "line": line, "kind": "lost", "value": why})
     for name, line in unknown(tree, names):
         settings.append({"name": name, "line": line, "kind": "unknown", "value": None})
     json.dump({"settings": settings}, out)

@@ -18,12 +18,12 @@ use crate::graph::report::print;
 use crate::import::ImportKind;
 use crate::import::imported_site::{ImportedApplication, ImportedSite, Placed};
 use crate::import::imported_text::ImportedText;
-use crate::import::procfile::shell_quoted;
 use crate::import::section_lines::{broken, whole};
 use crate::import::servers::command_words::CommandWords;
 use crate::import::servers::gunicorn_names::SETTINGS;
 use crate::import::servers::said::{Facts, Said, SaidValue};
 use crate::import::servers::server_program;
+use crate::import::shell_command::shell_quoted;
 use crate::import::written_site::{shown, written};
 use crate::line::failure::{Failure, WRONG_USAGE};
 use crate::line::scope::Scope;
@@ -298,6 +298,9 @@ struct ExecutedSetting {
     /// Whether the expression gives a text, and not a number.
     #[serde(default)]
     is_text: bool,
+    /// Of environment variables: `NAME=VALUE`, or `NAME=` and an expression.
+    #[serde(default)]
+    pairs: Option<Vec<(String, Option<String>)>>,
 }
 
 /// Executes a file of gunicorn's in the application's Python.
@@ -364,6 +367,15 @@ fn value(setting: &ExecutedSetting) -> SaidValue {
         }
         ("text", Some(expression)) => SaidValue::Text(ImportedText::of_expression(expression)),
         ("text", None) => SaidValue::Text(ImportedText::known(text(&setting.value))),
+        ("lost", _) => SaidValue::Lost(text(&setting.value)),
+        ("list", _) if setting.pairs.is_some() => {
+            let pairs = setting.pairs.iter().flatten();
+            let pair = |(text, expression): &(String, Option<String>)| match expression {
+                Some(value) => ImportedText::of_text_expression(value).after(text),
+                None => ImportedText::known(text),
+            };
+            SaidValue::List(pairs.map(pair).collect())
+        }
         ("list", _) => {
             let values = setting.value.as_array().into_iter().flatten();
             SaidValue::List(

@@ -101,7 +101,6 @@ pub const ALWAYS: &[&str] = &[
     "no-server-header",
     "no-server-name",
     // Fields of proxies are read of those that `runner.http.trusted_proxies` names.
-    "proxy-headers",
     "no-proxy-headers",
     // The log has colors if it is read at a terminal.
     "use-colors",
@@ -270,6 +269,12 @@ pub(super) fn common(option: &CommandOption<'_>, site: &mut ImportedSite, place:
             }
             _ => site.set("runner.http.trusted_proxies", format!("[{}]", text.expression()), place),
         },
+        // Those of this machine, unless others are named.
+        "proxy-headers" => {
+            if !site.settings.contains_key("runner.http.trusted_proxies") {
+                site.set("runner.http.trusted_proxies", "['127.0.0.1']", place);
+            }
+        }
         // Those of its details, too.
         name if name == "reload" || name.starts_with("reload-") => {
             site.leave(place, "`launch` reloads when files change; a server does at `runner reload`");

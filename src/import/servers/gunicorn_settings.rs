@@ -23,6 +23,10 @@ pub fn take(
     let is_asgi = class.contains("uvicorn") || class.contains("asgi") || class.contains("Uvicorn");
     site.is_asgi = is_asgi;
     for one in said {
+        if let SaidValue::Lost(why) = &one.value {
+            site.leave(&one.place, why);
+            continue;
+        }
         if !take_one(one, said, is_asgi, site) && !ALWAYS.contains(&one.name.as_str()) {
             leave(one, site);
         }
@@ -81,6 +85,10 @@ fn take_one(one: &Said, said: &[Said], is_asgi: bool, site: &mut ImportedSite) -
         "bind" | "wsgi_app" if !matches!(one.value, SaidValue::Flag(_)) => {}
         "protocol" if has_text && protocol(said).is_some() => {}
         "protocol" => site.miss(place, "a server speaks HTTP, FastCGI or uwsgi here"),
+        // One that is none says nothing, as at gunicorn.
+        "threads" if text.as_ref().and_then(ImportedText::literal) == Some("0") => {
+            site.leave(place, "`threads`: a worker has one thread at least");
+        }
         "workers" => match &text {
             Some(text) => site.set_workers(text, place),
             None => return false,
@@ -234,7 +242,9 @@ fn access_log(one: &Said, site: &mut ImportedSite) -> bool {
             Some("") => {}
             Some(_) | None => site.set_text("runner.log.access_file", text, place),
         },
-        SaidValue::Flag(_) | SaidValue::List(_) | SaidValue::Code => return false,
+        SaidValue::Flag(_) | SaidValue::List(_) | SaidValue::Code | SaidValue::Lost(_) => {
+            return false;
+        }
     }
     true
 }

@@ -280,6 +280,10 @@ pub(super) fn daphne(words: &[ImportedText], place: &Place, site: &mut ImportedS
             }
             // Of Daphne it is the file.
             "access-log" => access_log(&text, site, place),
+            "proxy-headers" => site.leave(
+                place,
+                "`--proxy-headers`: Daphne believes all clients; name your proxies in `runner.http.trusted_proxies`",
+            ),
             "endpoint" => endpoint(&text, place, site),
             _ if common(option, site, place) => {}
             _ => not_taken(option, place, site),
@@ -424,6 +428,10 @@ pub(super) fn flask(
                     "`--{}`: `launch` watches the files of the application",
                     option.name
                 ),
+            ),
+            "cert" if matches!(text.literal(), Some("adhoc")) => site.leave(
+                place,
+                "`--cert adhoc`: a server has certificates of its own; `launch --tls` makes one for this machine",
             ),
             "cert" => site.set_text("runner.tls.cert", &text, place),
             "key" => site.set_text("runner.tls.key", &text, place),

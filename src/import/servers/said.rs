@@ -27,6 +27,8 @@ pub enum SaidValue {
     List(Vec<ImportedText>),
     /// A function, or another object of Python.
     Code,
+    /// What is not known here: why.
+    Lost(String),
 }
 
 impl SaidValue {
@@ -34,7 +36,7 @@ impl SaidValue {
         match self {
             Self::Text(text) => Some(text.clone()),
             Self::List(texts) => texts.first().cloned(),
-            Self::Nothing | Self::Flag(_) | Self::Code => None,
+            Self::Nothing | Self::Flag(_) | Self::Code | Self::Lost(_) => None,
         }
     }
 
@@ -42,7 +44,7 @@ impl SaidValue {
         match self {
             Self::Text(text) => vec![text.clone()],
             Self::List(texts) => texts.clone(),
-            Self::Nothing | Self::Flag(_) | Self::Code => Vec::new(),
+            Self::Nothing | Self::Flag(_) | Self::Code | Self::Lost(_) => Vec::new(),
         }
     }
 
@@ -50,7 +52,7 @@ impl SaidValue {
         match self {
             Self::Flag(flag) => *flag,
             Self::Text(text) => !matches!(text.literal(), Some("" | "0" | "False" | "false")),
-            Self::Nothing | Self::List(_) | Self::Code => false,
+            Self::Nothing | Self::List(_) | Self::Code | Self::Lost(_) => false,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::import::imported_site::{ImportedSite, ListenProtocol, Placed};
 use crate::import::imported_text::{ImportedText, leading_number};
 use crate::import::listen_url::listen_url;
+use crate::import::shell_command::as_program;
 use crate::import::uwsgi_ini::listen_sockets::{Sockets, https, owner};
 use crate::import::uwsgi_ini::named_parts::{NamedParts, finish, last};
 use crate::import::uwsgi_ini::why_left::{self, UwsgiOption};
@@ -241,14 +242,15 @@ fn daemon(value: &ImportedText, site: &mut ImportedSite, place: &Place) {
         Some((first, rest)) if first.ends_with(".pid") => rest.trim_start(),
         _ => text,
     };
-    site.programs.push(Placed::new(command.to_owned(), place));
+    // uWSGI runs it in a shell, as it does what is before the start.
+    site.programs.push(Placed::new(as_program(command), place));
 }
 
 fn before_start(value: &ImportedText, site: &mut ImportedSite, place: &Place) {
     match value.literal() {
         Some(command) => site
             .before_start
-            .push(Placed::new(command.to_owned(), place)),
+            .push(Placed::new(as_program(command), place)),
         None => site.leave(place, "write it into `runner.before_start`"),
     }
 }
