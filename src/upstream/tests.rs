@@ -1,5 +1,6 @@
 //! Which server gets a request, and what becomes of those that come and go.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::server_address::ServerAddress;
 use super::servers::lease::{EndlessKind, Lease};
 use super::servers::{NoServer, Servers, UpstreamServer};
 use super::upstream_options::ServerLimits;
+use crate::children::{self, Process};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -236,4 +238,47 @@ async fn a_server_that_cannot_be_reached_rests_while_others_take_over() {
     lease.connect(SECOND).await.expect_err("nobody listens");
     let last = Lease::of(&servers).await.expect("a server");
     assert_eq!(port(&last), ports[0]);
+}
+
+/// A process that runs until it is killed.
+fn process() -> Arc<Process> {
+    let spawn = || Command::new("sleep").arg("1000").spawn();
+    let (child, _awaited) = children::start(spawn, |child| Some(child.id())).expect("a process");
+    let process = i32::try_from(child.id()).ok().and_then(Process::new);
+    Arc::new(process.expect("its number"))
+}
+
+#[tokio::test]
+async fn a_process_that_has_ended_gets_no_request_even_if_nobody_has_noticed() {
+    let servers = Servers::<char>::of_program(limits(1, true));
+    let [ended, alive] = [process(), process()];
+    for (port, process) in [(1, &ended), (2, &ended), (3, &alive)] {
+        servers.add_process(address(port), Arc::downgrade(process), u64::MAX);
+    }
+    let first = Lease::of(&servers).await.expect("a server");
+    assert_eq!(port(&first), 1);
+    drop(first);
+    ended.kill();
+    while !ended.has_ended() {
+        yield_now().await;
+    }
+    let mut lease = Lease::of(&servers).await.expect("a server");
+    assert_eq!(port(&lease), 3);
+    // Each process has one request at a time: the next one waits until this one ends.
+    let waiting = tokio::spawn({
+        let servers = Arc::clone(&servers);
+        async move { Lease::of(&servers).await }
+    });
+    while servers.waiting() == 0 {
+        yield_now().await;
+    }
+    // A request that goes on from there finds none that lives.
+    servers.add_process(address(4), Arc::downgrade(&ended), u64::MAX);
+    let tried = [Arc::clone(lease.server())];
+    assert!(!lease.move_on(&tried));
+    drop(lease);
+    let next = waiting.await.expect("no panic").expect("a server");
+    assert_eq!(port(&next), 3);
+    assert_eq!(servers.present().len(), 1);
+    alive.kill();
 }

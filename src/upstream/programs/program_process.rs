@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Weak};
 
 use anyhow::{Context, anyhow};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -28,7 +29,7 @@ const PHP_MAX_REQUESTS: &str = "PHP_FCGI_MAX_REQUESTS";
 /// A process that was started, and leads a group. Dropped, the group is killed.
 #[derive(Debug)]
 pub(super) struct ProgramProcess {
-    process: Process,
+    process: Arc<Process>,
     /// Whether it has been waited for. Until then, its number is not given to another process or group.
     reaped: bool,
     pub(super) output: ProgramOutput,
@@ -85,7 +86,7 @@ impl ProgramProcess {
             children::signal_group(child.id(), Signal::KILL);
         });
         Ok(Self {
-            process,
+            process: Arc::new(process),
             reaped: false,
             output: output.context("cannot start a thread")?,
         })
@@ -93,6 +94,11 @@ impl ProgramProcess {
 
     pub(super) fn pid(&self) -> i32 {
         self.process.id()
+    }
+
+    /// By which others see that it has ended.
+    pub(super) fn watched(&self) -> Weak<Process> {
+        Arc::downgrade(&self.process)
     }
 
     /// How it ended, if it has. The other processes of its group may still run.

@@ -230,7 +230,8 @@ impl<C: Send + 'static> ProgramStaff<C> {
             return;
         }
         let (address, quota) = (member.address().clone(), member.quota);
-        let server = self.place.servers.add_with_quota(address, quota);
+        let process = member.process.watched();
+        let server = self.place.servers.add_process(address, process, quota);
         member.begin(id, server, &self.place.options, &self.events);
         let old = member.replaces;
         if let Some(old) = old

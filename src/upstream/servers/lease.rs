@@ -50,11 +50,16 @@ impl<C: Send + 'static> Lease<C> {
                 Ok(permit) => permit,
                 Err(_) => servers.wait().await?,
             };
-            if let Some(server) = servers.choose(&[]) {
-                return Ok(Self::new(Arc::clone(servers), server, permit));
+            let Some(server) = servers.choose(&[]) else {
+                // The last server was drained in between: its permit goes with it.
+                permit.forget();
+                continue;
+            };
+            let lease = Self::new(Arc::clone(servers), server, permit);
+            if !lease.server.has_ended() {
+                return Ok(lease);
             }
-            // The last server was drained in between: its permit goes with it.
-            permit.forget();
+            servers.drain(&lease.server);
         }
     }
 
@@ -117,8 +122,15 @@ impl<C: Send + 'static> Lease<C> {
 
     /// Goes on to a server that was not tried yet. `false` if there is none; the request stays where it is then.
     pub fn move_on(&mut self, tried: &[Arc<UpstreamServer<C>>]) -> bool {
-        let Some(next) = self.servers.choose(tried) else {
-            return false;
+        let next = loop {
+            let Some(next) = self.servers.choose(tried) else {
+                return false;
+            };
+            if !next.has_ended() {
+                break next;
+            }
+            next.end();
+            self.servers.drain(&next);
         };
         let last = std::mem::replace(&mut self.server, next);
         self.since = Instant::now();

@@ -7,7 +7,8 @@
 //! - A server has so many requests at a time at most. The others wait, first come, first served, and within limits. What goes
 //!   on until its client leaves, such as a WebSocket, does not count: a server has little to do for it.
 //! - Processes of a program come and go ([`programs`](super::programs)): the first of them that is free is chosen, so that
-//!   the others may become idle and end, and a request that cannot reach one waits for another.
+//!   the others may become idle and end, and a request that cannot reach one waits for another. One that has ended is not
+//!   chosen, even if its end has not been reported yet: what may be done only once could not be sent again.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,6 +19,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::children::Process;
 use crate::interface::master_status::{ServerStatus, seconds};
 use crate::upstream::kept_connections::KeptConnections;
 use crate::upstream::server_address::ServerAddress;
@@ -61,6 +63,8 @@ struct PresentServers<C> {
 #[derive(Debug)]
 pub struct UpstreamServer<C> {
     address: ServerAddress,
+    /// The process of the program that it is.
+    process: Option<Weak<Process>>,
     state: Mutex<ServerState<C>>,
     /// After so many requests, attention is drawn to it.
     quota: u64,
@@ -168,13 +172,28 @@ impl<C: Send + 'static> Servers<C> {
 
     /// Adds a server, which gets requests from now on.
     pub fn add(&self, address: ServerAddress) -> Arc<UpstreamServer<C>> {
-        self.add_with_quota(address, u64::MAX)
+        self.add_one(address, None, u64::MAX)
     }
 
-    /// The same; after a quota of requests, attention is drawn to it.
-    pub fn add_with_quota(&self, address: ServerAddress, quota: u64) -> Arc<UpstreamServer<C>> {
+    /// Adds a process of a program; after a quota of requests, attention is drawn to it.
+    pub fn add_process(
+        &self,
+        address: ServerAddress,
+        process: Weak<Process>,
+        quota: u64,
+    ) -> Arc<UpstreamServer<C>> {
+        self.add_one(address, Some(process), quota)
+    }
+
+    fn add_one(
+        &self,
+        address: ServerAddress,
+        process: Option<Weak<Process>>,
+        quota: u64,
+    ) -> Arc<UpstreamServer<C>> {
         let server = Arc::new(UpstreamServer {
             address,
+            process,
             state: Mutex::new(ServerState {
                 outstanding: 0,
                 endless: 0,
@@ -398,6 +417,12 @@ impl<C> UpstreamServer<C> {
             }
             idle.await;
         }
+    }
+
+    /// Whether it is a process that has ended.
+    fn has_ended(&self) -> bool {
+        let process = self.process.as_ref().map(Weak::upgrade);
+        process.is_some_and(|process| process.is_none_or(|process| process.has_ended()))
     }
 
     /// Waits until it is drained.
