@@ -19,6 +19,7 @@ import asyncio
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -225,12 +226,19 @@ class Site:
             return
         before = time.monotonic()
         try:
-            os.kill(able[0], signal.SIGKILL)
+            process = os.pidfd_open(able[0])
         except ProcessLookupError:
             return
-        # On a busy machine it takes a moment until it dies, and takes requests until then.
-        while (stat(able[0]) or ["Z"])[0] not in "ZX":
-            await asyncio.sleep(0.001)
+        try:
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            # It takes a moment until the last of its threads has ended, and takes requests until then: the state of the first
+            # one, which `stat` shows, says nothing about that.
+            while not select.select([process], [], [], 0)[0]:
+                await asyncio.sleep(0.001)
+        except ProcessLookupError:
+            return
+        finally:
+            os.close(process)
         self.kills.append((before, time.monotonic(), part, able[0]))
 
     async def run(self):
