@@ -60,6 +60,11 @@ fn requests_beside_each_other() {
 }
 
 #[test]
+fn requests_whose_clients_have_left() {
+    hold("departed_cases");
+}
+
+#[test]
 fn web_sockets() {
     hold("websocket_cases");
 }

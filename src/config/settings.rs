@@ -21,11 +21,11 @@ pub const SETTINGS: &[Setting] = settings! {
         "url = ['http://*:80', 'https://*:443']";
     "runner.asgi.concurrency" SettingKind::Integer { min: 1, max: 1_000_000 }, DefaultValue::Number(1000),
         "Requests of an ASGI worker at a time",
-        "The number of requests that a worker of an ASGI application works on at a time. Further requests wait for a worker. Open WebSockets do not count. Lower it if each request takes much memory, or a connection of a small pool.",
+        "The number of requests that a worker of an ASGI application works on at a time. Further requests wait for a worker. Open WebSockets do not count, and neither do requests whose clients have left (`runner.asgi.disconnect_grace`). Lower it if each request takes much memory, or a connection of a small pool.",
         "runner.asgi.concurrency = 100";
     "runner.asgi.disconnect_grace" SettingKind::Duration, DefaultValue::Number(10),
         "Time to end after a client has left (ASGI)",
-        "The time that an ASGI application may go on with a request after the client has left, which it is told at once (`http.disconnect`, `websocket.disconnect`). After it, the task of the request is cancelled. With 0, it is cancelled at once.",
+        "The time that an ASGI application may go on with a request after the client has left, which it is told at once (`http.disconnect`, `websocket.disconnect`). After it, the task of the request is cancelled. With 0, it is cancelled at once. An application that sends more than a few messages to a client that has left is cancelled sooner (`send()` raises `asyncio.CancelledError`), and so are those that have gone on longest if more than `runner.asgi.concurrency` requests of a worker go on without a client.",
         "runner.asgi.disconnect_grace = '1m'";
     "runner.asgi.drain" SettingKind::Duration, DefaultValue::Number(0),
         "Time for WebSockets and streams at a reload",

@@ -195,61 +195,6 @@ def test_a_process_that_is_forked_behind_the_answer_says_nothing_to_runner():
             mark.set()
             worker.answer("/wait")
         assert worker.leave() == (0, "")
-def test_after_the_client_has_left_send_does_nothing_and_lets_others_run():
-    async def application(scope, receive, send):
-        if scope["path"] == "/other":
-            await send(START)
-            return await send(body(b"other"))
-        await send(START)
-        while True:
-            await send(body(b"x" * 1000, True))
-
-    with Worker(application, disconnect_grace=0.2) as worker:
-        number = worker.request("/endless")
-        worker.frames(HEAD)
-        got = 0
-        while got < WINDOW:
-            got += len(worker.frames(BLOCK).body)
-        worker.send(LEFT, number, b"")
-        # Its task sends without end until the grace is over.
-        assert worker.answer("/other").body == b"other"
-        assert worker.frames(DONE).number == number
-
-
-def test_the_task_of_a_client_that_has_left_is_cancelled_after_the_grace():
-    async def application(scope, receive, send):
-        await send(START)
-        await send(body(b"x", True))
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            log.write("cancelled\n")
-            raise
-
-    with Worker(application, disconnect_grace=0.05) as worker:
-        number = worker.request()
-        worker.frames(HEAD, BLOCK)
-        worker.send(LEFT, number, b"")
-        assert worker.frames(DONE).number == number
-        assert "exception" not in worker.logged("cancelled\n")
-
-
-def test_a_background_task_runs_on_although_the_client_leaves():
-    async def application(scope, receive, send):
-        await send(START)
-        await send(body(b"x"))
-        await mark.wait()
-        log.write("done in the background\n")
-
-    mark = Mark()
-    with Worker(application, disconnect_grace=0) as worker:
-        number = worker.request()
-        worker.frames(ANSWER)
-        worker.send(LEFT, number, b"")
-        worker.until_read()
-        mark.set()
-        worker.frames(DONE)
-        worker.logged("done in the background")
 
 
 def test_a_request_that_is_too_late_is_cancelled_with_its_stack_and_no_other():

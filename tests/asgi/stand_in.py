@@ -81,7 +81,7 @@ class Frame:
 class Worker:
     """A worker and its lane."""
 
-    def __init__(self, application, lifespan="off", loop=None, disconnect_grace=PATIENCE, begins=True, is_first=True):
+    def __init__(self, application, lifespan="off", loop=None, disconnect_grace=PATIENCE, begins=True, is_first=True, concurrency=1000):
         self.socket, requests = socket.socketpair()
         self.files, files = socket.socketpair()
         self.control, watch = socket.socketpair()
@@ -104,7 +104,12 @@ class Worker:
         self.heads = set()
         self.behind = None  # a frame that the last one stands for
         options = {
-            "asgi": {"lifespan": lifespan, "loop": loop or DEFAULT_LOOP, "disconnect_grace": disconnect_grace},
+            "asgi": {
+                "lifespan": lifespan,
+                "loop": loop or DEFAULT_LOOP,
+                "disconnect_grace": disconnect_grace,
+                "concurrency": concurrency,
+            },
             "development": False,
             "stop_timeout": float(PATIENCE),
             "stack_signal": 0,

@@ -81,7 +81,7 @@ impl ServiceTime {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LaneView {
     pub(crate) id: LaneId,
-    /// How many requests it has to answer; ASGI: to end, WebSockets not counted.
+    /// How many requests it has to answer; ASGI: how many count against `runner.asgi.concurrency`.
     pub(crate) load: usize,
     /// ASGI: how many WebSockets it has.
     pub(crate) web_sockets: usize,

@@ -15,7 +15,7 @@ use crate::workers::client_notes::{ClientDeed, ClientNote, ClientNotes};
 use crate::workers::id::LaneId;
 use crate::workers::pool::Pool;
 use crate::workers::pool::lane::begun_requests::{
-    BegunRequests, ClientWindow, Dialogue, LONGEST_MESSAGE, ResponseStage,
+    ClientWindow, Dialogue, LONGEST_MESSAGE, ResponseStage,
 };
 use crate::workers::pool::lane::event_loop::{self, left_payload};
 use crate::workers::pool::lane::in_flight::Violation;
@@ -134,8 +134,8 @@ pub(crate) fn hear<W: Wire>(
                 Err(error) => responses::bad(&begun.pending, &error),
             };
             let _ = begun.pending.answer(response);
-            begun.answers(ResponseStage::WebSocket(Dialogue::new(sender)), now)?;
-            lane.running.as_mut().map(BegunRequests::is_conversing);
+            let running = lane.running.as_mut().ok_or(Violation)?;
+            running.converse(header.number, Dialogue::new(sender), now)?;
         }
         Kind::Message { text, more } => {
             let conversation = begun.conversation()?;
@@ -205,7 +205,10 @@ pub(crate) fn pass_on<W: Wire>(pool: &mut Pool<W>, notes: Vec<ClientNote>) {
         let Some(lane) = pool.workers.lane(id) else {
             continue;
         };
-        let Some(begun) = lane.running.as_mut().and_then(|it| it.get(number)) else {
+        let Some(running) = &mut lane.running else {
+            continue;
+        };
+        let Some(begun) = running.get(number) else {
             continue;
         };
         match what {
@@ -236,7 +239,7 @@ pub(crate) fn pass_on<W: Wire>(pool: &mut Pool<W>, notes: Vec<ClientNote>) {
             ClientDeed::Leaves(reason) => {
                 begun.lose_client();
                 // Code that follows a complete response is not for the client.
-                if !begun.goes_on() || begun.dismissed.replace(now).is_some() {
+                if !begun.goes_on() || !running.dismiss(number, now) {
                     continue;
                 }
                 let payload = left_payload(reason.as_ref());

@@ -305,7 +305,7 @@ impl<W: Wire> Lane<W> {
         let stuck = self.flow != Flow::Steady;
         LaneView {
             id,
-            load: self.load() - self.web_sockets(),
+            load: self.in_flight.load() + self.running.as_ref().map_or(0, BegunRequests::counted),
             web_sockets: self.web_sockets(),
             free: !stuck && self.in_flight.has_room() && self.has_place(),
             stuck,

@@ -31,6 +31,8 @@ pub(crate) fn clock<W: Wire>(pool: &mut Pool<W>) -> Checkup {
         by => checkup.next = by,
     }
     pool.workers.check(&mut pool.errors, &mut checkup);
+    // What was given up takes no place any more.
+    pool.dispatch();
     for id in std::mem::take(&mut checkup.touched) {
         pool.touch(id);
     }

@@ -419,6 +419,8 @@ fn describe_asgi(options: Option<&AsgiOptions>, writer: &mut Writer) {
     writer.string(&options.event_loop);
     writer.string("disconnect_grace");
     writer.float(options.disconnect_grace.as_secs_f64());
+    writer.string("concurrency");
+    writer.integer(i32::try_from(options.concurrency).unwrap_or(i32::MAX));
     writer.end_dict();
 }
 

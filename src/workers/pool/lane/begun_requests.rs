@@ -25,6 +25,9 @@ pub(crate) struct BegunRequests {
     pub(crate) limits: LoopLimits,
     all: BTreeMap<u32, BegunRequest>,
     web_sockets: usize,
+    /// How many are no WebSockets, and not dismissed.
+    counted: usize,
+    dismissed: usize,
     /// No request runs into a time limit before.
     pub(crate) next_look: Option<Instant>,
     /// A task has not ended though it was cancelled, and that is reported.
@@ -271,6 +274,11 @@ impl BegunRequest {
         matches!(self.stage, ResponseStage::WebSocket(_))
     }
 
+    /// Whether it takes a place of `runner.asgi.concurrency` by itself.
+    fn is_counted(&self) -> bool {
+        self.dismissed.is_none() && !self.is_web_socket()
+    }
+
     /// Whether its client waits for the head of a response.
     pub(crate) fn is_awaited(&self) -> bool {
         matches!(self.stage, ResponseStage::Unanswered) && self.pending.is_wanted()
@@ -300,6 +308,8 @@ impl BegunRequests {
             limits,
             all: BTreeMap::new(),
             web_sockets: 0,
+            counted: 0,
+            dismissed: 0,
             next_look: None,
             is_clung_to: false,
         }
@@ -318,28 +328,59 @@ impl BegunRequests {
         self.web_sockets
     }
 
-    /// How many count against `runner.asgi.concurrency`: all but WebSockets.
+    /// How many count against `runner.asgi.concurrency`: all but WebSockets and those that were dismissed. A client that has
+    /// left does not hold up one that waits, whatever its application still does. But of dismissed ones only as many are
+    /// free: more of them take the places of others, so that the tasks of a worker stay bounded.
     pub(crate) fn counted(&self) -> usize {
-        self.all.len() - self.web_sockets
+        self.counted + self.dismissed.saturating_sub(self.limits.concurrency)
     }
 
     pub(crate) fn begin(&mut self, number: u32, pending: PendingRequest, now: Instant) {
         self.all.insert(number, BegunRequest::new(pending, now));
+        self.counted += 1;
+    }
+
+    /// The application is told that the client of a request has left, or that its task is cancelled. Returns whether that is
+    /// news.
+    pub(crate) fn dismiss(&mut self, number: u32, now: Instant) -> bool {
+        let begun = self.all.get_mut(&number);
+        let Some(begun) = begun.filter(|begun| begun.dismissed.is_none()) else {
+            return false;
+        };
+        self.counted -= usize::from(begun.is_counted());
+        self.dismissed += 1;
+        begun.dismissed = Some(now);
+        true
     }
 
     pub(crate) fn get(&mut self, number: u32) -> Option<&mut BegunRequest> {
         self.all.get_mut(&number)
     }
 
-    /// A request has become a WebSocket.
-    pub(crate) fn is_conversing(&mut self) {
+    /// A request becomes a WebSocket.
+    ///
+    /// # Errors
+    /// [`Violation`] if there is none, or its response has begun already.
+    pub(crate) fn converse(
+        &mut self,
+        number: u32,
+        dialogue: Dialogue,
+        now: Instant,
+    ) -> Result<(), Violation> {
+        let begun = self.all.get_mut(&number).ok_or(Violation)?;
+        let counted = usize::from(begun.is_counted());
+        begun.answers(ResponseStage::WebSocket(dialogue), now)?;
+        self.counted -= counted;
         self.web_sockets += 1;
+        Ok(())
     }
 
     /// Removes a request that has ended.
     pub(crate) fn end(&mut self, number: u32) -> Option<BegunRequest> {
         let ended = self.all.remove(&number)?;
         self.web_sockets -= usize::from(ended.is_web_socket());
+        self.counted -= usize::from(ended.is_counted());
+        self.dismissed -= usize::from(ended.dismissed.is_some());
         Some(ended)
     }
 
@@ -358,7 +399,7 @@ impl BegunRequests {
 
     /// Removes all, because their worker is gone.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = BegunRequest> + use<> {
-        self.web_sockets = 0;
+        (self.web_sockets, self.counted, self.dismissed) = (0, 0, 0);
         std::mem::take(&mut self.all).into_values()
     }
 }

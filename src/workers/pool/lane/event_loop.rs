@@ -116,6 +116,7 @@ fn look<W: Wire>(
     let mut next = now + soonest.unwrap_or(SELDOM);
     let mut any_slow = false;
     let mut lingers = false;
+    let mut overdue = Vec::new();
     for (number, begun) in running.iter_mut() {
         if let (Some(since), true) = (begun.dismissed, begun.pending.is_refused()) {
             lingers |= is_over(lingering, since, now);
@@ -136,7 +137,7 @@ fn look<W: Wire>(
         };
         if is_over(timeout, begun.since, now) {
             errors.gateway_timeout(&mut begun.pending);
-            begun.dismissed = Some(now);
+            overdue.push(number);
             next = next.min(now + lingering);
             let reason = match blocked {
                 true => Reason::Unheard,
@@ -158,6 +159,9 @@ fn look<W: Wire>(
         } else if begun.pending.slow_since.is_none() && !slow.is_zero() {
             next = next.min(begun.since + slow);
         }
+    }
+    for number in overdue {
+        running.dismiss(number, now);
     }
     if lingers && !running.is_clung_to {
         running.is_clung_to = true;
@@ -220,6 +224,7 @@ pub(crate) fn drain<W: Wire>(
     let limits = running.limits;
     let mut last = None;
     let mut all = !running.is_empty() && lane.in_flight.load() == 0;
+    let mut dismissed = Vec::new();
     for (number, begun) in running.iter_mut() {
         if let Some(since) = begun.dismissed {
             last = last.max(Some(since));
@@ -244,7 +249,7 @@ pub(crate) fn drain<W: Wire>(
             checkup.again_by(Some(due));
             continue;
         }
-        begun.dismissed = Some(now);
+        dismissed.push(number);
         let reason = match &begun.stage {
             ResponseStage::WebSocket(conversation) => {
                 let reason = drain.reason();
@@ -259,6 +264,9 @@ pub(crate) fn drain<W: Wire>(
         lane.link.order(LaneOrder::Left, number, &payload);
         checkup.touched.push(id);
     }
+    for number in dismissed {
+        running.dismiss(number, now);
+    }
     let over = last.map(|last| last + limits.grace).filter(|_| all);
     checkup.again_by(over.map(|over| over.max(now + TICK)));
     over.is_some_and(|over| now >= over)
@@ -266,21 +274,26 @@ pub(crate) fn drain<W: Wire>(
 
 /// Tells the worker of the clients that have left before they had a response. Returns whether there were any.
 pub(crate) fn dismiss_unwanted<W: Wire>(lane: &mut Lane<W>, now: Instant) -> bool {
-    let mut any = false;
-    for (number, begun) in lane.running.iter_mut().flat_map(BegunRequests::iter_mut) {
+    let Some(running) = &mut lane.running else {
+        return false;
+    };
+    let mut dismissed = Vec::new();
+    for (number, begun) in running.iter() {
         let unwanted = matches!(begun.stage, ResponseStage::Unanswered)
             && !begun.pending.is_answered()
             && !begun.pending.is_wanted();
         if unwanted && begun.dismissed.is_none() {
-            begun.dismissed = Some(now);
+            dismissed.push(number);
             let broken = begun.pending.offers_web_socket;
             let reason = broken.then(|| CloseReason::of(CloseReason::BROKEN));
             let payload = left_payload(reason.as_ref());
             lane.link.order(LaneOrder::Left, number, &payload);
-            any = true;
         }
     }
-    any
+    for &number in &dismissed {
+        running.dismiss(number, now);
+    }
+    !dismissed.is_empty()
 }
 
 /// Gives up what the worker has begun, because the time to stop is over. Returns how much that was.

@@ -39,6 +39,7 @@ fn habit() -> impl Strategy<Value = Habit> {
         1 => Just(Habit::Refuses),
         1 => (1..50_u64).prop_map(Habit::Lingers),
         1 => Just(Habit::Dawdles),
+        1 => (1..200_u64).prop_map(|time| Habit::Stays { time, web_socket: false }),
     ]
 }
 
@@ -153,6 +154,51 @@ fn a_worker_is_full_at_its_concurrency_and_web_sockets_do_not_count() {
     assert_eq!(in_flight, [3, 3]);
     assert_eq!(loops.pool.queue.len(), 4);
     loops.finish();
+}
+
+/// Requests whose clients have left take no place of those that have one. But of them, too, there is no end.
+#[test]
+fn clients_that_have_left_hold_up_no_others() {
+    for web_socket in [false, true] {
+        let (limits, loop_limits) = limits();
+        let loop_limits = crate::workers::options::LoopLimits {
+            concurrency: 3,
+            ..loop_limits
+        };
+        let mut loops = Loops::new(1, (limits, loop_limits));
+        let few = |loops: &mut Loops| (0..3).for_each(|_| loops.round());
+        let leave = |loops: &mut Loops| {
+            (0..3).for_each(|_| loops.vanish(0));
+            few(loops);
+        };
+        let stay = |loops: &mut Loops| {
+            for _ in 0..3 {
+                loops.accept(Habit::Stays {
+                    time: 10_000,
+                    web_socket,
+                });
+            }
+            few(loops);
+        };
+        stay(&mut loops);
+        let waits = loops.accept(Habit::Quick);
+        few(&mut loops);
+        assert_eq!(loops.outcomes.contains_key(&waits), web_socket);
+        leave(&mut loops);
+        assert!(loops.outcomes.contains_key(&waits), "{web_socket}");
+        // Now as many go on as may.
+        stay(&mut loops);
+        leave(&mut loops);
+        let waits = loops.accept(Habit::Quick);
+        for _ in 0..9000 {
+            loops.round();
+        }
+        assert!(!loops.outcomes.contains_key(&waits), "{web_socket}");
+        for _ in 0..1000 {
+            loops.round();
+        }
+        assert!(loops.outcomes.contains_key(&waits), "{web_socket}");
+    }
 }
 
 /// What takes too long is answered 504 and cancelled, and its neighbours never notice.

@@ -39,6 +39,8 @@ pub(super) enum Habit {
     Dawdles,
     /// It waits for ever.
     Hangs,
+    /// It waits until it is told to end, as a WebSocket or not, and goes on for so many milliseconds.
+    Stays { time: u64, web_socket: bool },
 }
 
 #[derive(Debug)]
@@ -175,7 +177,14 @@ impl LoopLane {
                 let cost = u32::try_from(cost).expect("small").to_le_bytes();
                 self.put(Kind::Credit, number, cost.to_vec());
             }
-            LaneOrder::Left | LaneOrder::Cancel => task.has_left = true,
+            LaneOrder::Left | LaneOrder::Cancel => {
+                if let Habit::Stays { time, .. } = task.habit
+                    && !task.has_left
+                {
+                    task.until = now() + Duration::from_millis(time);
+                }
+                task.has_left = true;
+            }
             LaneOrder::Show | LaneOrder::Request => {}
         }
     }
@@ -184,9 +193,12 @@ impl LoopLane {
     fn work(&mut self, number: u32) {
         let task = self.tasks.get_mut(&number).expect("it runs");
         let (habit, first) = (task.habit, !task.has_begun);
-        // It does not obey.
-        if task.has_left && !matches!(habit, Habit::Hangs) {
-            return self.end(number);
+        if task.has_left {
+            return match habit {
+                Habit::Hangs => {}
+                Habit::Stays { .. } if now() < task.until => {}
+                _ => self.end(number),
+            };
         }
         match habit {
             Habit::Lingers(_) if first => {
@@ -209,6 +221,12 @@ impl LoopLane {
                 self.put(Kind::Block, number, b"no".to_vec());
                 self.put(Kind::End { truncated: false }, number, Vec::new());
                 self.end(number);
+            }
+            Habit::Stays { web_socket, .. } => {
+                task.has_begun = true;
+                if first && web_socket {
+                    self.put(Kind::Accept, number, b"101 Switching Protocols".to_vec());
+                }
             }
             Habit::Dawdles | Habit::Hangs => {}
             Habit::Streams(_) | Habit::Echoes | Habit::Listens => {

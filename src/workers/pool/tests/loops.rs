@@ -22,6 +22,7 @@ use crate::workers::pending_request::PendingRequest;
 use crate::workers::pool::checkup::Finding;
 use crate::workers::pool::conversations::{self, ResponseMeans};
 use crate::workers::pool::lane::Lane;
+use crate::workers::pool::lane::begun_requests::BegunRequests;
 use crate::workers::pool::simulation::request;
 use crate::workers::pool::simulation::simulated_time::{MILLISECOND, now, pass, restart};
 use crate::workers::pool::tests::loop_lane::{Habit, LoopRequest, LoopWire};
@@ -145,8 +146,11 @@ impl Loops {
         let id = self.entered.len();
         self.habits.borrow_mut().push(habit);
         let mut request = request(id);
-        request.offers_web_socket =
-            matches!(habit, Habit::Echoes | Habit::Listens | Habit::Refuses);
+        request.offers_web_socket = match habit {
+            Habit::Echoes | Habit::Listens | Habit::Refuses => true,
+            Habit::Stays { web_socket, .. } => web_socket,
+            _ => false,
+        };
         let (mut pending, answer) = PendingRequest::asgi(request);
         pending.entered = now();
         self.entered.push(now());
@@ -351,7 +355,13 @@ impl Loops {
             assert!(queue == 0 || !view.free, "{queue} wait, but {view:?}");
         }
         for (id, lane) in self.pool.workers.lanes() {
-            assert!(lane.load() - lane.web_sockets() <= 100, "{id:?}");
+            let limits = lane.running.as_ref().map(|running| running.limits);
+            let concurrency = limits.expect("an event loop").concurrency;
+            let dismissed = lane.running.iter().flat_map(BegunRequests::iter);
+            let dismissed = dismissed.filter(|(_, begun)| begun.dismissed.is_some());
+            let (all, dismissed) = (lane.load() - lane.web_sockets(), dismissed.count());
+            assert!(all <= 2 * concurrency, "{id:?}: {all}");
+            assert!(all <= concurrency + dismissed, "{id:?}: {all}, {dismissed}");
         }
         for wire in self.workers.values() {
             for task in wire.0.borrow().tasks.values() {
@@ -388,7 +398,7 @@ impl Loops {
         for (id, outcome) in &self.outcomes {
             let expected = match self.habits.borrow()[*id] {
                 Habit::Streams(_) | Habit::Refuses => LoopOutcome::Whole,
-                Habit::Dawdles => GATEWAY_TIMEOUT,
+                Habit::Dawdles | Habit::Stays { .. } => GATEWAY_TIMEOUT,
                 Habit::Echoes => LoopOutcome::Closed(CloseReason::NORMAL),
                 _ => LoopOutcome::Status(200),
             };

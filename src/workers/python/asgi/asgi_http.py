@@ -2,7 +2,8 @@
 
 Plain Python 3.8 and later, standard library only. The rules are those of the ASGI specification, `specs/www.rst`; of its
 versions 2.3 is announced, by which `send` does nothing when the client has left: what an application does not expect
-cannot fail there. It takes about a millisecond then, so that an application that sends for ever leaves time for others.
+cannot fail there. That is so for some messages, with which a response that is ready ends. Whoever sends on is cancelled
+(`Response.send_in_vain`).
 """
 
 from runner_asgi_message import kind_of_message, unknown
@@ -40,7 +41,7 @@ class HttpExchange(Response):
             self.check_thread()
         if self.is_left:
             kind_of_message(message)
-            return await self.pause()
+            return await self.send_in_vain()
         try:
             kind = message["type"]
         except (KeyError, TypeError):

@@ -6,6 +6,7 @@ so a request begins in the context that they had then, and sees no variable of a
 """
 
 import marshal
+from collections import OrderedDict
 from struct import Struct
 
 from runner_asgi_http import HttpExchange, Upload
@@ -41,7 +42,7 @@ amount = Struct("<I")
 class AsgiLane:
     """Requests come in one stream, and are answered in any order."""
 
-    def __init__(self, loop, descriptors, application, grace, cancelled_error, shows=None):
+    def __init__(self, loop, descriptors, application, options, cancelled_error, shows=None):
         requests, self.tokens, memory, files, room = descriptors
         self.loop = loop
         self.socket = system_socket(requests)
@@ -58,13 +59,15 @@ class AsgiLane:
         self.outbox = Outbox(loop, view, self.counters, self.socket, self.files, room)
         self.room = room
         self.application = application
-        self.grace = grace
+        self.grace = options["disconnect_grace"]
+        self.concurrency = options["concurrency"]
         self.cancelled_error = cancelled_error
         self.shows = shows  # makes an answer of an exception in development
         self.thread = thread.get_ident()
         self.starter = Starter(loop)
         self.state = None  # what lifespan has left for requests
         self.running = {}  # by number
+        self.in_grace = OrderedDict()  # of these, those whose clients have left, until they are cancelled
         self.heads = [None] * HEADS  # scopes that runner said to keep
         self.parts = []  # of frames that are not complete, or were not looked at
         self.have = self.need = 0  # bytes of them, and how many make it worth to look
@@ -303,6 +306,19 @@ class AsgiLane:
             say(with_stack(heading, exchange.task), ids=exchange.ids)
 
     # The end of requests, and of this worker
+
+    def allow_grace(self, exchange):
+        """The client of a request has left. Its task may go on for some time, and as many may as requests with clients: of
+        more, the one that has gone on longest is cancelled, since runner sends others in the place of all of them."""
+        exchange.timer = self.loop.call_later(self.grace, exchange.cancel)
+        self.in_grace[exchange.number] = exchange
+        if len(self.in_grace) > self.concurrency:
+            next(iter(self.in_grace.values())).cancel()
+
+    def end_grace(self, exchange):
+        exchange.timer.cancel()
+        exchange.timer = None
+        del self.in_grace[exchange.number]
 
     def leave(self):
         """Runner sends no more. All clients are gone, or their requests are answered."""

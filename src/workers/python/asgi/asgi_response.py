@@ -21,7 +21,8 @@ LARGEST_WHOLE = 128 * 1024  # bytes of a response that is sent at once
 LARGEST_BLOCK = 64 * 1024
 WINDOW = 256 * 1024  # bytes that may be on their way, as in src/protocol/worker/frame.rs
 LONGEST_SERVICE = 0xFFFFFFFF  # what the field for the service time holds, in nanoseconds
-PAUSE = 0.001  # seconds that a message takes that is not sent, since the client has left
+ENOUGH = 16  # messages to a client that has left: a body of 1 MiB in the pieces of 64 KiB that frameworks make of it
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 1.0  # seconds; each pause of a request is twice as long as the one before
 OFTEN = 100  # times that an application is told at once that the client has left
 LINES = {number: b"%d" % number for number in range(200, 1000)}
 BODILESS = (204, 304)
@@ -41,12 +42,14 @@ class Response:
     expected = None  # the length of the body, if the application has announced it and it is to be checked
     waiters = None  # futures
     task = None  # as soon as it waits
-    timer = None
+    timer = None  # of its grace, from when the client has left until the task is cancelled
     upload = None  # the file that the body of the request is in
     is_left = False  # the client has left, or is answered by runner: nothing more is sent
     is_cancelled = False  # by runner
     is_over = False  # the application's code has ended
     times_told = 0  # that the client has left
+    unsent = 0  # messages, since then
+    next_pause = SHORTEST_PAUSE
     is_passing = False  # a part of the body is on its way to the client
     is_torn = False  # not all of such a part was sent
     place = end = None  # of a whole response in the outbox: its flags, and its end
@@ -96,7 +99,7 @@ class Response:
             raise error  # Python closes the coroutine of a task that the end of the loop has left
         if type(error) is Gone or Forks.is_foreign:
             os._exit(0)  # the application has forked this process, which is no worker
-        is_ours = self.is_cancelled and isinstance(error, self.lane.cancelled_error)
+        is_ours = (self.is_cancelled or self.is_left) and isinstance(error, self.lane.cancelled_error)
         try:
             if not is_ours and not self.is_expected(error):
                 log_exception(error, *self.request(), None)
@@ -157,8 +160,7 @@ class Response:
         self.state = COMPLETE
         self.task = self.content = None
         if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
+            self.lane.end_grace(self)
         if self.upload is not None:
             self.close_upload()
         if self.waiters:
@@ -179,6 +181,8 @@ class Response:
 
     def cancel(self):
         self.is_cancelled = True
+        if self.timer is not None:
+            self.lane.end_grace(self)
         if self.task is not None:
             self.task.cancel()
 
@@ -187,7 +191,7 @@ class Response:
         if self.state == COMPLETE or self.is_left:
             return
         self.is_left = True
-        self.timer = self.lane.loop.call_later(self.lane.grace, self.cancel)
+        self.lane.allow_grace(self)
         if self.waiters:
             self.wake()
 
@@ -212,11 +216,30 @@ class Response:
         finally:
             self.waiters.remove(future)
 
+    async def send_in_vain(self):
+        """Called for a message to a client that has left. A response that is ready is sent to its end, as if the client were
+        there, and the application goes on with what follows it. An application that sends on would never end by itself: the
+        message raises the exception that cancels a task. It ends whichever task is sending, with its `finally` clauses, is
+        caught by no `except Exception`, and frameworks take it for what it is. An `OSError` they would log, as one that a
+        server of version 2.3 does not raise."""
+        await self.slow_down()
+        if self.unsent > ENOUGH:
+            raise self.lane.cancelled_error("the client has left")
+
+    async def slow_down(self):
+        """Takes a turn of the loop for a message to a client that has left. An application that sends on, whatever exception
+        it gets, gets slower and slower."""
+        self.unsent += 1
+        if self.unsent <= ENOUGH + 1:
+            await turn()
+        else:
+            await self.pause()
+
     async def pause(self):
-        """Does nothing for a moment, in which the loop is free for others: an application may send for ever to a client that
-        has left."""
+        """Does nothing for a while, in which the loop is free for others."""
         future = self.lane.loop.create_future()
-        timer = self.lane.loop.call_later(PAUSE, settle, future)
+        timer = self.lane.loop.call_later(self.next_pause, settle, future)
+        self.next_pause = min(2 * self.next_pause, LONGEST_PAUSE)
         try:
             await future
         finally:

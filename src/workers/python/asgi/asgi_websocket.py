@@ -57,7 +57,7 @@ class WebSocketExchange(Response):
             self.end(BROKEN, "")
         # A response that refuses the WebSocket ends as any other.
         self.is_left = True
-        self.timer = self.lane.loop.call_later(self.lane.grace, self.cancel)
+        self.lane.allow_grace(self)
 
     def end(self, code, reason):
         self.code, self.reason = code, reason
@@ -106,7 +106,7 @@ class WebSocketExchange(Response):
             if self.phase != OFFERED:
                 raise self.wrong(kind)
             if self.is_left:
-                return await self.pause()
+                return await self.send_in_vain()
             if kind == "websocket.http.response.start":
                 return self.start(message)
             if kind == "websocket.http.response.body":
@@ -130,7 +130,7 @@ class WebSocketExchange(Response):
         outbox = self.outbox
         while self.window <= 0 or outbox.queue or self.is_left:
             if self.is_left:
-                await self.pause()  # an application may catch the exception, and send for ever
+                await self.slow_down()  # an application may catch the exception, and send for ever
                 raise ClientDisconnected("the client of the WebSocket has left")
             await (outbox.until_room() if outbox.queue else self.wait())
             if self.phase != OPEN:

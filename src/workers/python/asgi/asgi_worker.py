@@ -31,7 +31,7 @@ def run_worker(application, options, descriptors):
         loop = asyncio.SelectorEventLoop()
     cancelled_error = asyncio.CancelledError
     shows = asgi_answer if options["development"] else None
-    lane = AsgiLane(loop, descriptors[1:], application, asgi["disconnect_grace"], cancelled_error, shows)
+    lane = AsgiLane(loop, descriptors[1:], application, asgi, cancelled_error, shows)
     report_losses(lane.counters, LOST)
 
     def leave():
