@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 
 use runner::protocol::uwsgi::request_packet::packet;
+use rustix::process::Signal;
 
 use super::http::{self, Address, Connection, Reply};
 use super::{Folder, Program, Server, free_port, project};
@@ -150,7 +151,71 @@ pub fn runner(folder: &Folder, words: &[&str]) -> Program {
     program.env("VIRTUAL_ENV", project("target/venv"))
 }
 
+/// A client that leaves before the end of its answer.
+pub enum Client {
+    Connected(Connection),
+    Runs(Server),
+}
+
+impl Client {
+    /// Leaves.
+    #[track_caller]
+    pub fn leave(self) {
+        match self {
+            Self::Connected(connection) => drop(connection),
+            Self::Runs(program) => {
+                program.signal(Signal::KILL);
+                program.wait();
+            }
+        }
+    }
+}
+
 impl Behind {
+    /// The server.
+    #[track_caller]
+    pub fn server(&self) -> &Server {
+        self.server.as_ref().expect("a gateway that is a server")
+    }
+
+    /// Sends a GET for which no answer is awaited.
+    #[track_caller]
+    pub fn begin(&self, request: &Request) -> Client {
+        let address = self.server().address();
+        let connected = |bytes: &[u8]| {
+            let mut connection = Connection::open(address);
+            connection.send(bytes);
+            Client::Connected(connection)
+        };
+        match self.gateway {
+            Gateway::HttpTcp | Gateway::HttpUnix => {
+                let head = format!(
+                    "GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                    target(request)
+                );
+                connected(head.as_bytes())
+            }
+            Gateway::UwsgiTcp | Gateway::UwsgiUnix => connected(&uwsgi_packet(request)),
+            Gateway::Http2 => {
+                let url = format!("http://{address}{}", target(request));
+                let words = [
+                    "--silent",
+                    "--http2-prior-knowledge",
+                    "--output",
+                    "/dev/null",
+                ];
+                let curl = self.folder.program("curl", words);
+                Client::Runs(curl.arguments([url]).begin())
+            }
+            Gateway::FastCgiTcp => {
+                let client = ["-bind", "-connect", &address.to_string()];
+                let client = self.folder.program("cgi-fcgi", client);
+                Client::Runs(with_variables(client, request).begin())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Sends a request through the gateway.
     #[track_caller]
     pub fn ask(&self, request: &Request) -> Reply {
@@ -170,12 +235,7 @@ impl Behind {
             }
             (Gateway::UwsgiTcp | Gateway::UwsgiUnix, Some(server)) => {
                 let mut connection = Connection::open(server.address());
-                let variables = variables(request);
-                let variables: Vec<(&[u8], &[u8])> = variables
-                    .iter()
-                    .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
-                    .collect();
-                connection.send(&packet(&variables).expect("a small packet"));
+                connection.send(&uwsgi_packet(request));
                 connection.send(&request.body);
                 connection.reply(request.method)
             }
@@ -311,12 +371,25 @@ fn variables(request: &Request) -> Vec<(String, String)> {
     variables
 }
 
+fn uwsgi_packet(request: &Request) -> Vec<u8> {
+    let variables = variables(request);
+    let variables: Vec<(&[u8], &[u8])> = variables
+        .iter()
+        .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+        .collect();
+    packet(&variables).expect("a small packet")
+}
+
+fn with_variables(program: Program, request: &Request) -> Program {
+    let variables = variables(request);
+    let variables = variables.iter();
+    variables.fold(program, |program, (name, value)| program.env(name, value))
+}
+
 /// Runs a CGI program, or `cgi-fcgi`, with a request in its environment.
 #[track_caller]
 pub fn as_cgi(program: Program, request: &Request) -> Reply {
-    let program = variables(request)
-        .iter()
-        .fold(program, |program, (name, value)| program.env(name, value));
+    let program = with_variables(program, request);
     let outcome = program.stdin(request.body.clone()).run();
     assert!(outcome.status == 0, "{outcome:#?}");
     let (head, body) = outcome
