@@ -33,7 +33,7 @@ async def application(scope, receive, send):
             return
         while path == '/endless':
             await send({'type': 'http.response.body', 'body': b'x' * 1000, 'more_body': True})
-        await asyncio.sleep(3600)
+        await asyncio.Event().wait()
     finally:
         say('ended ' + path)
 

@@ -15,6 +15,7 @@ from stand_in import (
     Mark,
     Worker,
     body,
+    turn,
 )
 
 log = sys.stderr
@@ -48,7 +49,7 @@ def test_an_application_that_sends_on_ends_at_once():
             log.write("it has cleaned up.\n")
 
     async def by_another_task(scope, receive, send):
-        await asyncio.gather(application(scope, receive, send), asyncio.sleep(0))
+        await asyncio.gather(application(scope, receive, send), turn())
 
     for whole in (application, by_another_task):
         with Worker(whole) as worker:  # with so long a grace that the test would fail
