@@ -2,7 +2,8 @@
 //!
 //! A folder can have several names. Where `current` is a link that is switched from release to release, the system only
 //! knows the release that the process was started in, and a reload would serve that one for ever. The shell keeps the
-//! name in `PWD` (POSIX, `cd -L`), and so do we: relative paths are relative to what has that name now.
+//! name in `PWD` (POSIX, `cd -L`), and so do we: relative paths are relative to what has that name now. systemd sets no
+//! `PWD`; there the path of a file in the command line may have the name.
 
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
@@ -14,15 +15,26 @@ use crate::own_file::FileId;
 /// The name at the first call; `None` if the folder had been removed.
 static NAME: OnceLock<Option<PathBuf>> = OnceLock::new();
 
-/// The current folder: as `PWD` names it, if that led to it at the first call, else as the system does. `None` if it had
-/// been removed by then.
+/// The current folder: as `PWD` names it, or a path in the command line leads through it, if that was so at the first
+/// call; else as the system does. `None` if it had been removed by then.
 pub fn folder() -> Option<&'static Path> {
     let name = NAME.get_or_init(|| {
         let named = env::var_os("PWD").map(PathBuf::from);
+        let mut words = env::args_os().skip(1).map(PathBuf::from);
         let named = named.filter(|name| names(name, Path::new(".")));
-        named.or_else(|| env::current_dir().ok())
+        named
+            .or_else(|| words.find_map(|path| ancestor(&path, Path::new("."))))
+            .or_else(|| env::current_dir().ok())
     });
     name.as_deref()
+}
+
+/// The part of a path that names a folder.
+fn ancestor(path: &Path, folder: &Path) -> Option<PathBuf> {
+    path.ancestors()
+        .skip(1)
+        .find(|name| names(name, folder))
+        .map(Path::to_owned)
 }
 
 /// Whether an absolute path, without `.` and `..`, leads to a folder.
@@ -77,7 +89,7 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
-    use super::names;
+    use super::{ancestor, names};
 
     #[test]
     fn a_plain_name_that_leads_to_the_folder_is_used() {
@@ -92,5 +104,12 @@ mod tests {
             assert!(!names(&at(other), &folder), "{other}");
         }
         assert!(!names(Path::new("current"), &folder));
+        let named = |path: &str| ancestor(&at(path), &folder);
+        for path in ["current/app.ini", "current/sub/app.ini"] {
+            assert_eq!(named(path), Some(at("current")), "{path}");
+        }
+        for other in ["current", "app.ini", "releases/app.ini"] {
+            assert_eq!(named(other), None, "{other}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod support;
 
 use std::net::TcpListener;
+use std::path::Path;
 
 use rustix::process::Signal;
 use support::http::{Connection, Waits, get};
@@ -34,7 +35,7 @@ def application(environ, start_response):
 /// A link that is switched from release to release: a reload serves its present target, not the one at the start.
 #[test]
 fn a_reload_follows_the_folder_that_it_was_started_in_by_its_name() {
-    for removed in [false, true] {
+    for (removed, by_pwd) in [(false, true), (true, true), (false, false)] {
         let file = FILE.replace("tcp://127.0.0.1:0", "unix:../../socket");
         let reads = "\nimport os\nlater = open('text').read()\n";
         let folder = Folder::new()
@@ -47,10 +48,16 @@ fn a_reload_follows_the_folder_that_it_was_started_in_by_its_name() {
         let current = folder.path("current");
         std::os::unix::fs::symlink("releases/1", &current).expect("a link");
         let socket = Address::Unix(folder.path("socket"));
+        // As systemd does, which sets no `PWD`.
+        let whole = current.join("app.ini");
+        let (named, pwd) = match by_pwd {
+            true => (Path::new("app.ini"), &*current),
+            false => (&*whole, Path::new("")),
+        };
         let server = folder
-            .runner(["runIni", "app.ini"])
+            .runner([Path::new("runIni"), named])
             .current_folder(&current)
-            .env("PWD", &current)
+            .env("PWD", pwd)
             .start_at(socket);
         assert_eq!(server.get("/").ok(), "version 1");
         std::fs::remove_file(&current).expect("a link");

@@ -147,7 +147,13 @@ impl Root {
         };
         if path.components().all(|part| part != Component::ParentDir) {
             let whole = self.folder.join(path);
-            match openat2(CWD, whole, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | wait) {
+            match openat2(
+                CWD,
+                whole,
+                flags,
+                Mode::empty(),
+                ResolveFlags::NO_SYMLINKS | wait,
+            ) {
                 // A link, or the path is too long for one call.
                 Err(Errno::LOOP | Errno::NAMETOOLONG) => {}
                 opened => return opened,
