@@ -17,6 +17,11 @@ fn folder(settings: &str) -> Folder {
         )
         .executable("fail", "#!/bin/sh\nexit 3\n")
         .executable("hang", "#!/bin/sh\ntrap '' TERM\nsleep 1000 & sleep 1000\n")
+        .executable("wait", "#!/bin/sh\nsleep 1000 & sleep 1000\n")
+        .executable(
+            "tidy",
+            "#!/bin/sh\ntrap 'echo tidied >tidied; exit 1' TERM\nsleep 1000 & wait\n",
+        )
         .executable(
             "daemon",
             "#!/bin/sh\nsetsid sleep 1000 &\nenv -i RUNNER_TEST=\"$RUNNER_TEST\" sleep 1000 &\n",
@@ -75,21 +80,40 @@ fn one_that_fails_or_hangs_fails_the_start_and_leaves_nothing() {
     }
 }
 
+/// It has time to end well, also if it runs for a reload.
 #[test]
 fn a_stop_ends_a_command_that_runs() {
-    let folder = folder("before_start = './hang'");
-    let server = folder.runner(["runIni", "app.ini"]).begin();
-    Waits::until(
-        || {
-            server
-                .processes()
-                .iter()
-                .any(|(_, words)| words.contains("sleep"))
-        },
-        || "the command does not run".to_owned(),
-    );
-    server.signal(Signal::TERM);
-    assert_eq!(server.wait().status, 0);
+    for (command, is_tidied) in [("wait", false), ("hang", false), ("tidy", true)] {
+        let folder = folder(&format!("before_start = './{command}'"));
+        let server = folder.runner(["runIni", "app.ini"]).begin();
+        let sleeping = run_of(&server, "sleep 1000");
+        Waits::until(|| sleeping() > 0, || server.log());
+        server.signal(Signal::TERM);
+        drop(sleeping);
+        let outcome = server.wait();
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        assert!(
+            outcome.stderr.contains(&format!(
+                "/{command}` (runner.before_start, app.ini:4) is told to end: the server is being stopped\n"
+            )),
+            "{outcome:?}"
+        );
+        assert_eq!(folder.path("tidied").exists(), is_tidied);
+    }
+}
+
+#[test]
+fn a_stop_ends_a_command_that_runs_for_a_reload() {
+    let folder = folder("before_start = './say one'");
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    folder.clone().executable("say", &folder.read("tidy"));
+    server.signal(Signal::HUP);
+    let sleeping = run_of(&server, "sleep 1000");
+    Waits::until(|| sleeping() > 0, || server.log());
+    drop(sleeping);
+    let folder = folder.clone();
+    assert_eq!(server.stop().status, 0);
+    assert_eq!(folder.read("tidied"), "tidied\n");
 }
 
 /// How many processes run whose words contain these.
@@ -112,7 +136,7 @@ fn a_server_that_starts_says_so_and_can_be_stopped() {
         ("status.url = 'unix:control'", &["runIni", "app.ini"][..]),
         ("", &supervise),
     ] {
-        let folder = folder(&format!("before_start = './hang'\n{setting}")).file(
+        let folder = folder(&format!("before_start = './wait'\n{setting}")).file(
             "app.conf",
             "Command serve tcp://127.0.0.1:0 WSGI import:app.application\nPidFile app.pid\n",
         );

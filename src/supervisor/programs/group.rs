@@ -21,7 +21,7 @@ static MARK: LazyLock<Mark> = LazyLock::new(Mark::new);
 /// The number of the next group.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// The groups of commands that have ended well, in which others go on.
+/// The groups of commands that nobody waits for, in which processes go on.
 static LEFT: LeftGroups = LeftGroups::new();
 
 /// How long a program that was killed may take to end.
@@ -97,6 +97,13 @@ impl ProcessGroup {
         let status = self.leader.wait();
         LEFT.add(self.id());
         status
+    }
+
+    /// Tells all of it to end. What does not end soon is killed by [`end_all_left`].
+    pub(super) fn abandon(mut self) {
+        self.signal(Signal::TERM);
+        self.reaped = true;
+        LEFT.add(self.id());
     }
 }
 

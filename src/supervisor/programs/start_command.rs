@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::Signal;
+use scopeguard::ScopeGuard;
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::time::sleep_until;
 
@@ -25,7 +26,8 @@ pub struct StartCommand {
 
 impl StartCommand {
     /// Runs it in a process group of its own. What it writes goes to the log. What is left of it when it has ended well, such
-    /// as a daemon, goes on until the server ends; otherwise nothing is left. Dropped, the future kills it.
+    /// as a daemon, goes on until the server ends; otherwise nothing is left. Where the future is dropped, the server is being
+    /// stopped: the command is told to end, and gets the time of all that is left.
     ///
     /// # Errors
     /// It cannot be run, fails, or does not end within the time limit.
@@ -38,10 +40,16 @@ impl StartCommand {
         let mut ends = signal(SignalKind::child()).context("cannot receive SIGCHLD")?;
         let begun = Instant::now();
         let command = self.program.command(environment);
-        let mut group = command
+        let group = command
             .and_then(ProcessGroup::start)
             .with_context(|| format!("cannot run {shown}"))?;
-        if !end(&group, &mut ends, begun + limit.unwrap_or(FOR_EVER)).await {
+        let group = scopeguard::guard(group, |group| {
+            crate::log!("{shown} is told to end: the server is being stopped");
+            group.abandon();
+        });
+        let has_ended = end(&group, &mut ends, begun + limit.unwrap_or(FOR_EVER)).await;
+        let mut group = ScopeGuard::into_inner(group);
+        if !has_ended {
             group.signal(Signal::TERM);
             if !end(&group, &mut ends, Instant::now() + LAST_MOMENTS).await {
                 group.signal(Signal::KILL);
