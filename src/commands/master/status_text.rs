@@ -6,7 +6,8 @@ use crate::commands::text_table::aligned;
 use crate::interface::amounts::{by_status, short, significant, size, time};
 use crate::interface::master_status::{
     ApplicationStatus, BackOff, CertificateStatus, ConnectionCounts, CurrentRequest, LastMinute,
-    ProgramStatus, RecentFailure, ServerStatus, Status, Totals, WorkerState, WorkerStatus,
+    LastReload, ProgramStatus, RecentFailure, ServerStatus, Status, Totals, WorkerState,
+    WorkerStatus,
 };
 
 /// The most failures that are shown.
@@ -55,6 +56,8 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     lines.extend(sockets.map(|socket| format!("  {}", plain(socket))));
     let certificates = status.certificates.iter();
     lines.extend(certificates.map(|certificate| validity(certificate, now)));
+    let reload = status.reloads.last.as_ref();
+    lines.extend(reload.and_then(|last| old_version(last, now)));
     lines.extend([String::new(), crowd(status)]);
     let ConnectionCounts {
         open,
@@ -119,6 +122,16 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     );
     let width = width.unwrap_or(WIDTH).max(20);
     lines.iter().map(|line| cut(line, width) + "\n").collect()
+}
+
+/// Why the version that serves is not the newest.
+fn old_version(last: &LastReload, now: f64) -> Option<String> {
+    let first = last.failure.as_ref()?.lines().next().unwrap_or_default();
+    let age = time(now - last.at);
+    Some(format!(
+        "the last reload failed {age} ago, and the version before it goes on: {}",
+        plain(first)
+    ))
 }
 
 /// Why no worker is started at the moment.

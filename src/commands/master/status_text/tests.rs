@@ -127,6 +127,22 @@ last failures
 }
 
 #[test]
+fn a_reload_that_failed_is_said_until_one_succeeds() {
+    let after = |failure: Option<&str>| {
+        let mut status = Status::default();
+        status.reloads.last = Some(LastReload {
+            at: 880.0,
+            failure: failure.map(str::to_owned),
+        });
+        text(&status, 1000.0, None)
+    };
+    let line = "the last reload failed 2 m 00 s ago, and the version before it goes on: cannot import app\n";
+    let found = after(Some("cannot import app\nTraceback"));
+    assert!(found.contains(line), "{found}");
+    assert!(!after(None).contains("reload"));
+}
+
+#[test]
 fn event_loops_have_columns_of_their_own() {
     let status = Status {
         workers: vec![
