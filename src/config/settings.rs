@@ -41,7 +41,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.asgi.loop = 'asyncio'";
     "runner.before_start" SettingKind::Programs, DefaultValue::Unset,
         "Commands that run before the application",
-        "A command line, or a list of them, that run before the application is imported: one after the other, each in a process group of its own, as the user of the server, in the folder that `runner` was started in. What they write goes to the log, and `runner.start_timeout` is the time for each. If one fails, the start fails. What they leave in the background ends when the server stops. They run before the start and before each reload, where the old version goes on if one fails; `launch` runs them at its start only, and `CGI` does not. The words are separated as a shell does it; a program with a `/` is relative to the file.",
+        "A command line, or a list of them, that run before the application is imported: one after the other, each in a process group of its own, as the user of the server, in the folder that `runner` was started in. What they write goes to the log, and `runner.start_timeout` is the time for each. If one fails, the start fails. What they leave in the background ends when the server stops. A stop tells the one that runs to end, and kills it after five seconds. They run before the start and before each reload, where the old version goes on if one fails; `launch` runs them at its start only, and `CGI` does not. The words are separated as a shell does it; a program with a `/` is relative to the file.",
         "runner.before_start = ['python3 manage.py migrate --noinput', './warm_cache']";
     "runner.environment" SettingKind::Variables, DefaultValue::Unset,
         "Variables of the applications' environment",
