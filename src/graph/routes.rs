@@ -167,12 +167,25 @@ fn one(
     let application = resolve(RouteValue {
         value: words,
         place: place.clone(),
-    })?;
+    });
+    let application = application.map_err(incomplete)?;
     Ok(Route {
         key,
         origin,
         application,
     })
+}
+
+/// A route that lacks words of its application is wrong: nobody can type them, as behind the name of an alias.
+fn incomplete(mut failure: Failure) -> Failure {
+    if failure.is_incomplete()
+        && let Failure::Mistakes(Diagnostics(mistakes)) = &mut failure
+    {
+        for mistake in mistakes {
+            mistake.code = "type/command";
+        }
+    }
+    failure
 }
 
 /// The mistake that two routes are for the same requests.

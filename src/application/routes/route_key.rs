@@ -119,6 +119,16 @@ impl FromStr for RouteKey {
         }
         let (host, path) = text.split_at(text.find('/').unwrap_or(text.len()));
         let host = host_of(host)?;
+        if let RouteHost::Exact(name) = &host
+            && path.is_empty()
+            && name != "localhost"
+            && !name.contains(['.', ':'])
+        {
+            return Err(invalid(
+                format!("the route `{text}` can be a path or a host"),
+                format!("write `/{text}/` for a path, `{text}/` for a host"),
+            ));
+        }
         // A host alone is for all of its paths.
         let path = if path.is_empty() { "/" } else { path };
         if let Some(mark) = path.find(['?', '#']) {
@@ -254,6 +264,8 @@ mod tests {
             ("127.0.0.1/", "127.0.0.1/"),
             ("[::1]/x", "[::1]/x"),
             ("localhost", "localhost/"),
+            ("intranet/", "intranet/"),
+            ("[::1]", "[::1]/"),
             ("/.well-known/", "/.well-known/"),
         ] {
             assert_eq!(key(text).to_string(), shown, "{text}");
@@ -293,6 +305,11 @@ mod tests {
                 "www.*.org/",
                 "`www.*.org` is no host",
                 "write `example.org/path/`, `*.example.org/path/` for all names below that, or `/path/` for any host",
+            ),
+            (
+                "static",
+                "the route `static` can be a path or a host",
+                "write `/static/` for a path, `static/` for a host",
             ),
             (
                 "/search?q=",

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use clap::ArgAction;
 
@@ -89,7 +90,17 @@ fn named(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
     let environment = all("env").map(|text| variable(arguments, text));
     let environment: Vec<_> = environment.collect::<Result<_, _>>()?;
     let interpreters = all("interpreter").map(|text| interpreter(arguments, text));
-    let interpreters = interpreters.collect::<Result<_, _>>()?;
+    let interpreters = interpreters.collect::<Result<Vec<_>, _>>()?;
+    if let CgiPlace::Program(file) = &place
+        && !is_executable(file)
+        && !interpreters
+            .iter()
+            .any(|(ending, _)| word.text.ends_with(ending))
+    {
+        let message = format!("cannot run {}: it is not executable", quoted(&word.text));
+        let hint = "make it a program (`chmod +x`), or name one that runs it: `--interpreter .pl=/usr/bin/perl`";
+        return Err(scope.mistake(&word.origin, message, Some(hint.to_owned())));
+    }
     let processes = arguments.options.get_one::<usize>("processes");
     let processes = processes.copied().unwrap_or(1);
     // Of several with one name, the last one counts.
@@ -104,6 +115,12 @@ fn named(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
         interpreters,
         host: worker_options::cgi_host(&scope.configuration, processes, environment),
     })))
+}
+
+/// Whether a file is executable for anybody: the server may become a user other than this one.
+fn is_executable(file: &Path) -> bool {
+    file.metadata()
+        .is_ok_and(|about| about.permissions().mode() & 0o111 != 0)
 }
 
 /// A variable and its value; nothing for one that runner does not have itself.

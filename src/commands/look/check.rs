@@ -26,7 +26,7 @@ use crate::line::script;
 use crate::line::word::{Line, Origin, Word};
 use crate::log;
 use crate::plan::address::{URL, configured_urls};
-use crate::plan::application::redirect_circles::redirect_circles;
+use crate::plan::application::circles::redirect_circles;
 use crate::plan::gateway_options::{ACCESS_FILE, access_file_problem};
 use crate::plan::surroundings::missing;
 use crate::plan::tls::{self, TlsPlaces};

@@ -17,6 +17,7 @@ use crate::plan::address::{
     PlacedUrl, configured_urls, override_url, parse_port, take_urls, takes_passed, unless_passed,
 };
 use crate::plan::application::ApplicationName;
+use crate::plan::application::circles::upstream_circles;
 use crate::plan::application::recipe::Recipe;
 use crate::plan::development::{Development, ReloadMode};
 use crate::plan::gateway::{Audience, Gateway};
@@ -186,6 +187,10 @@ impl Serve {
         self
     }
 
+    fn circles(&self) -> Vec<Diagnostic> {
+        upstream_circles(&self.scope, &self.application, &self.urls)
+    }
+
     fn tls_places(&self) -> TlsPlaces<'_> {
         TlsPlaces {
             urls: &self.urls,
@@ -211,6 +216,7 @@ impl Node for Serve {
             supervision,
         )?;
         plan.warnings.extend(doubts);
+        plan.warnings.extend(self.circles());
         if self.makes_certificate && !tls::has_certificate(&self.scope) {
             plan.note = Some(THROW_AWAY);
         }
@@ -243,6 +249,7 @@ impl Node for Serve {
     fn address_problems(&self) -> Option<Vec<Diagnostic>> {
         let mut problems = tls::problems(&self.scope, self.tls_places());
         problems.extend(pages::problems(&self.scope, &self.urls));
+        problems.extend(self.circles());
         Some(problems)
     }
 

@@ -18,12 +18,17 @@ const HTTP2: &str = "runner.http.http2";
 const PING_INTERVAL: &str = "runner.websocket.ping_interval";
 
 /// Settings that have no effect where another one has no value, or this one: both, and the value.
-const SWITCHED_OFF: [(&str, &str, Off); 7] = [
+const SWITCHED_OFF: [(&str, &str, Off); 8] = [
     (FIELDS, PROXIES, Off::Empty),
     ("runner.log.access_file", ACCESS, Off::False),
     ("runner.log.access_syslog", ACCESS, Off::False),
     ("runner.log.access_from", ACCESS, Off::False),
     ("runner.log.access_without", ACCESS, Off::False),
+    (
+        "runner.http.keep_alive_requests",
+        "runner.http.keep_alive",
+        Off::Zero,
+    ),
     ("runner.http.max_streams", HTTP2, Off::False),
     ("runner.websocket.ping_timeout", PING_INTERVAL, Off::Zero),
 ];

@@ -25,10 +25,10 @@ use crate::supervisor::programs::side_program::SideProgram;
 use crate::syntax::{Diagnostic, Diagnostics};
 use crate::upstream::upstream_options::UpstreamName;
 
+pub mod circles;
 mod imported;
 mod leaf;
 pub mod recipe;
-pub mod redirect_circles;
 pub mod start;
 mod upstream_start;
 

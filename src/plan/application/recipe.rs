@@ -18,7 +18,7 @@ use crate::line::scope::Scope;
 use crate::log::LineForm;
 use crate::plan::application::imported::Imported;
 use crate::plan::application::leaf::{Leaf, LeafKind};
-use crate::plan::application::redirect_circles::redirect_circles;
+use crate::plan::application::circles::redirect_circles;
 use crate::plan::application::start::{Readiness, all_started};
 use crate::plan::application::{ApplicationName, BuiltIn, SEND_FILES};
 use crate::plan::upstream;

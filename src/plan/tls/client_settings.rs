@@ -3,7 +3,7 @@
 use crate::config::Configuration;
 use crate::gateway::socket::tls::ClientOptions;
 use crate::gateway::socket::tls::client_certificate::{
-    ClientVerifier, VerifierFault, VerifierFile,
+    ClientVerifier, VerifierFault, VerifierFile, foreign_issuers,
 };
 use crate::gateway::socket::url::SocketUrl;
 use crate::interface::Scheme;
@@ -22,6 +22,17 @@ const AUTH: &str = "runner.tls.client_auth";
 pub(super) fn options(settings: &Configuration) -> Result<ClientOptions, Vec<Diagnostic>> {
     let exports_certificates = settings.boolean("runner.tls.export_cert");
     let (authorities, revocations) = (settings.paths(CA), settings.paths(CRL));
+    if settings
+        .optional_texts(CA)
+        .is_some_and(|texts| texts.is_empty())
+    {
+        let message =
+            format!("setting `{CA}` names no authority, so no client would need a certificate");
+        let hint = format!(
+            "name the file of an authority, or write `{CA} = None` to ask for no certificates"
+        );
+        return Err(vec![settings.complain(CA, message, Some(hint))]);
+    }
     if authorities.is_empty() {
         // A server that lets everybody in must not seem to ask for certificates.
         let alone = [AUTH, CRL].into_iter();
@@ -59,6 +70,26 @@ pub(super) fn options(settings: &Configuration) -> Result<ClientOptions, Vec<Dia
         verifier: Some(verifier),
         exports_certificates,
     })
+}
+
+/// Lists of revoked certificates that no authority of the setting has made: warnings. An intermediate authority, whose
+/// certificate clients send with theirs, may have made them.
+pub(super) fn foreign_lists(settings: &Configuration) -> Vec<Diagnostic> {
+    let (authorities, revocations) = (settings.paths(CA), settings.paths(CRL));
+    if authorities.is_empty() {
+        return Vec::new();
+    }
+    let foreign = foreign_issuers(&authorities, &revocations).into_iter();
+    let doubt = |(number, issuer): (usize, String)| {
+        let message = format!(
+            "the list of revoked certificates by `{issuer}` is about no authority of `{CA}`"
+        );
+        let hint = "clients of an authority without a list are refused; a list by an intermediate authority is right".to_owned();
+        let mut doubt = settings.complain_of_element(CRL, number, message);
+        doubt.code = "setting/certificate";
+        doubt.with_hint(hint).warning()
+    };
+    foreign.map(doubt).collect()
 }
 
 /// Addresses that ask for no certificate beside those that do: warnings.

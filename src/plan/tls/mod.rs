@@ -82,7 +82,10 @@ pub fn problems(scope: &Scope, places: TlsPlaces<'_>) -> Vec<Diagnostic> {
     let acme = acme_settings::options(settings, urls);
     problems.extend(acme.err().into_iter().flatten());
     let clients = client_settings::options(settings);
-    problems.extend(clients.err().into_iter().flatten());
+    match clients {
+        Ok(_) => problems.extend(client_settings::foreign_lists(settings)),
+        Err(mistakes) => problems.extend(mistakes),
+    }
     if places.are_known {
         if encrypted(urls).next().is_none() {
             problems = problems.into_iter().map(Diagnostic::warning).collect();

@@ -8,6 +8,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use x509_cert::Certificate;
+use x509_cert::crl::CertificateList;
+use x509_cert::der::Decode;
+use x509_cert::name::Name;
 
 use crate::gateway::socket::tls::provider::provider;
 
@@ -125,6 +129,29 @@ impl ClientVerifier {
             None => self.terms.is_optional,
         }
     }
+}
+
+/// The lists of revoked certificates that are by none of these authorities: the number of the file, counted from 0, and the
+/// name of the issuer (RFC 4514). Files that cannot be read are left out.
+#[must_use]
+pub fn foreign_issuers(authorities: &[PathBuf], revocations: &[PathBuf]) -> Vec<(usize, String)> {
+    let certificates = authorities
+        .iter()
+        .filter_map(|path| read_pem::<CertificateDer<'static>>(path, "certificate").ok())
+        .flatten();
+    let subjects: Vec<Name> = certificates
+        .filter_map(|one| Some(Certificate::from_der(&one).ok()?.tbs_certificate.subject))
+        .collect();
+    let lists = revocations.iter().enumerate().flat_map(|(number, path)| {
+        let lists = read_pem::<CertificateRevocationListDer<'static>>(path, "list");
+        let lists = lists.unwrap_or_default().into_iter();
+        lists.map(move |list| (number, list))
+    });
+    let foreign = lists.filter_map(|(number, list)| {
+        let issuer = CertificateList::from_der(&list).ok()?.tbs_cert_list.issuer;
+        (!subjects.contains(&issuer)).then(|| (number, issuer.to_string()))
+    });
+    foreign.collect()
 }
 
 fn read_revocations(
