@@ -188,6 +188,43 @@ fn a_folder_that_has_vanished_loses_no_line() {
     assert_eq!(server.stop().status, 0);
 }
 
+/// No line goes to a file that nobody can open any more.
+#[test]
+fn a_file_that_was_removed_is_made_again_and_without_its_folder_the_log_has_the_lines() {
+    let folder = folder("[runner.log]\naccess_file = 'logs/access.log'\n").file("logs/x", "");
+    let server = serve(&folder);
+    server.get("/before").ok();
+    targets(&folder, "logs/access.log", 1);
+    fs::remove_file(folder.path("logs/access.log")).unwrap();
+    server.get("/removed").ok();
+    assert_eq!(targets(&folder, "logs/access.log", 1), ["/removed"]);
+    fs::remove_dir_all(folder.path("logs")).unwrap();
+    server.get("/one").ok();
+    server.get("/two").ok();
+    let log = server.wait_for_log(|log| log.contains("\"GET /two "));
+    assert!(log.contains("\"GET /one "), "{log}");
+    let said = "logs/access.log` again: No such file or directory; \
+        the old file was removed, so its lines are here\n";
+    assert_eq!(log.matches(said).count(), 1, "{log}");
+    // A version that cannot log is none.
+    server.signal(Signal::HUP);
+    server.wait_for_log(|log| log.contains("the reload failed; "));
+    server.get("/three").ok();
+    server.wait_for_log(|log| log.contains("\"GET /three "));
+    fs::create_dir(folder.path("logs")).unwrap();
+    Waits::until(
+        || {
+            server.get("/after").ok();
+            folder.path("logs/access.log").exists()
+        },
+        || "the file was not opened again".to_owned(),
+    );
+    server.wait_for_log(|log| log.contains("logs/access.log` is open again\n"));
+    let log = server.stop();
+    assert_eq!(log.status, 0);
+    assert_eq!(log.stderr.matches(said).count(), 1, "{}", log.stderr);
+}
+
 #[test]
 fn a_file_that_cannot_be_opened_is_an_error_at_the_start() {
     let folder = folder("[runner.log]\naccess_file = 'missing/access.log'\n");

@@ -141,7 +141,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.log.access = 'combined'";
     "runner.log.access_file" SettingKind::Path, DefaultValue::Unset,
         "File that the access log goes to",
-        "The file that the lines of the access log are appended to, instead of the log. It is opened before `runner.user` takes effect, and given to that user if it is new; a reload, SIGUSR2 and SIGUSR1 open it again by its name, for logrotate. If it cannot be written, the server goes on, and the log says once a minute how many lines are missing. `/dev/stdout` is standard output. With a file, there is an access log even if `runner.log.access` is not set.",
+        "The file that the lines of the access log are appended to, instead of the log. It is opened before `runner.user` takes effect, and given to that user if it is new; a reload, SIGUSR2 and SIGUSR1 open it again by its name, for logrotate. If it was removed, it is made again; while that is not possible, since its folder has gone too, its lines are in the log. If it cannot be written, the server goes on, and the log says once a minute how many lines are missing. `/dev/stdout` is standard output. With a file, there is an access log even if `runner.log.access` is not set.",
         "runner.log.access_file = '/var/log/shop/access.log'";
     "runner.log.access_from" SettingKind::Integer { min: 100, max: 599 }, DefaultValue::Number(100),
         "Least status that the access log has",

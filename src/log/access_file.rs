@@ -94,6 +94,16 @@ impl AccessFile {
         Ok(())
     }
 
+    /// Whether the open file has no name any more, so that nobody can read what is written to it.
+    pub(super) fn is_removed(&self) -> bool {
+        let is_of_process = matches!(self.path.to_str(), Some("/dev/stdout" | "/dev/stderr"));
+        let found = self.file.as_ref().and_then(|file| fstat(file).ok());
+        !is_of_process
+            && found.is_some_and(|found| {
+                found.st_nlink == 0 && FileType::from_raw_mode(found.st_mode).is_file()
+            })
+    }
+
     /// The open file, which is opened if it is not yet.
     pub(super) fn file(&mut self) -> io::Result<&File> {
         self.open()?;

@@ -1,6 +1,6 @@
 //! Where the lines of the access log go, if that is not the log itself: a file or the system's log, each with a thread that
 //! writes. Nothing waits for it: lines for which there is no room, or that cannot be written, are counted, and the log says
-//! how many are missing, once a minute.
+//! how many are missing, once a minute. A file that was removed is made again; until that is possible, its lines are in the log.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -198,6 +198,16 @@ enum SinkTarget {
     System(Syslog),
 }
 
+impl SinkTarget {
+    /// Whether it is a file that was removed.
+    fn is_removed(&self) -> bool {
+        match self {
+            Self::File(file) => file.is_removed(),
+            Self::System(_) => false,
+        }
+    }
+}
+
 /// Trouble that the log mentions once a minute.
 #[derive(Default)]
 struct Trouble {
@@ -309,9 +319,16 @@ impl SinkWriter {
 
     /// Writes the lines that there are.
     fn write(&mut self) {
+        if !self.batch.is_empty() && self.reopening.is_none() && self.target.is_removed() {
+            self.reopening = Some(Instant::now());
+        }
         self.reopen();
         let lines = take(&mut self.batch);
         let written = match &mut self.target {
+            target if !lines.is_empty() && target.is_removed() => {
+                lines.iter().for_each(|line| super::stray_access(line));
+                Ok(())
+            }
             SinkTarget::File(file) => {
                 let mut text = Vec::with_capacity(self.size + 1);
                 if self.is_torn {
@@ -398,9 +415,11 @@ impl SinkWriter {
             crate::log_warning!("{missing} missing in `{path}`: {why}");
         }
         if let Some((_, why)) = self.unopened.take(now, at_once) {
-            crate::log_warning!(
-                "cannot open the access log `{path}` again: {why}; the old file is used on"
-            );
+            let meanwhile = match self.target.is_removed() {
+                true => "the old file was removed, so its lines are here",
+                false => "the old file is used on",
+            };
+            crate::log_warning!("cannot open the access log `{path}` again: {why}; {meanwhile}");
         }
     }
 }
