@@ -26,6 +26,7 @@ use crate::unix;
 pub(crate) mod left_behind;
 pub(crate) mod left_groups;
 pub(crate) mod mark;
+pub(crate) mod orphan_guard;
 
 /// Makes orphaned descendants children of this process, so that workers whose template has died can still be waited for. Not
 /// all systems support that; the end of a worker is also seen on its socket.

@@ -113,3 +113,41 @@ fn no_folder_of_sockets_outlives_its_master() {
     assert_eq!(server.wait().status, -9);
     Waits::until(|| count() == 1, || "the folder is left".to_owned());
 }
+
+/// A program that ignores SIGTERM, as does what it has started, in a session of its own too.
+const HANGS: &str = "\
+#!/bin/sh
+trap '' TERM
+setsid sleep 1000 &
+sleep 1000 &
+echo waiting >&2
+wait
+";
+
+#[test]
+fn no_program_of_a_request_outlives_its_master() {
+    let server = Folder::new()
+        .executable("hang", HANGS)
+        .file("settings.ini", "runner.stop_timeout = '200ms'\n")
+        .runner(["-c", "settings.ini", "serve", "cgi-bin", "hang"])
+        .start();
+    let mut connection = Connection::open(server.address());
+    connection.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    server.wait_for_log(|log| log.contains("hang: waiting "));
+    server.signal(Signal::KILL);
+    assert_eq!(connection.rest(), b"");
+    assert_eq!(server.wait().status, -9);
+}
+
+#[test]
+fn no_command_before_the_start_outlives_its_master() {
+    let settings = "runner.stop_timeout = '200ms'\nrunner.before_start = './hang'\n";
+    let server = Folder::new()
+        .executable("hang", HANGS)
+        .file("settings.ini", settings)
+        .runner(["-c", "settings.ini", "serve", "demo"])
+        .begin();
+    server.wait_for_log(|log| log.contains("waiting\n"));
+    server.signal(Signal::KILL);
+    assert_eq!(server.wait().status, -9);
+}

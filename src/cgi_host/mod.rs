@@ -32,6 +32,7 @@ pub use crate::cgi_host::host_state::CgiHostOptions;
 use crate::cgi_host::host_state::HostState;
 use crate::children;
 use crate::children::left_behind::LeftBehind;
+use crate::children::orphan_guard;
 use crate::interface::master_status::Status;
 use crate::interface::measurements::Measurements;
 use crate::interface::{Request, Response};
@@ -49,8 +50,14 @@ impl CgiHost {
     #[must_use]
     pub fn new(options: CgiHostOptions) -> Self {
         children::adopt_orphans();
+        let state = HostState::new(options);
+        if let Err(error) = orphan_guard::protect(&state.mark) {
+            crate::log_warning!(
+                "cannot run `sh`: {error}; CGI programs that hang stay if runner is killed"
+            );
+        }
         Self {
-            state: Arc::new(HostState::new(options)),
+            state: Arc::new(state),
             tasks: TaskTracker::new(),
         }
     }
@@ -88,6 +95,7 @@ impl CgiHost {
         left_behind.groups(&self.state.left_groups, now);
         left_behind.sweep(&self.state.mark, now);
         left_behind.ended().await;
+        orphan_guard::forget(&self.state.mark);
     }
 
     /// The processes, and the requests that wait for one.

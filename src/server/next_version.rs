@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::children::orphan_guard;
 use crate::current_folder;
 use crate::gateway::socket::listener::Listener;
 use crate::line::failure::Failure;
@@ -45,6 +46,7 @@ impl Preparation {
     #[must_use]
     pub fn first(plan: Plan, listeners: Vec<Listener>, readiness: Readiness) -> Self {
         let listeners = listeners.into_iter().map(Some).collect();
+        orphan_guard::set_grace(plan.patience);
         Self::Version(Box::pin(async move {
             plan.run_start_commands().await?;
             running::start(plan, listeners, readiness).await

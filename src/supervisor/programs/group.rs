@@ -2,9 +2,9 @@
 
 use std::io;
 use std::process::{Child, Command, ExitStatus};
-use std::sync::LazyLock;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{LazyLock, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use crate::children::left_behind::LeftBehind;
 use crate::children::left_groups::LeftGroups;
 use crate::children::mark::Mark;
+use crate::children::orphan_guard;
 use crate::children::{self, Awaited};
 
 /// By it are known all processes that programs start: those that have left their group (`setsid(2)`) as well.
@@ -107,18 +108,30 @@ impl ProcessGroup {
     }
 }
 
+/// Has all that programs start end if this process is killed.
+pub(super) fn guard_all() {
+    static GUARDED: Once = Once::new();
+    GUARDED.call_once(|| {
+        if let Err(error) = orphan_guard::protect(&MARK) {
+            crate::log_warning!(
+                "cannot run `sh`: {error}; what a command has started stays if runner is killed"
+            );
+        }
+    });
+}
+
 /// Ends what is left of all programs. To be called when none is kept running any more. A process that has taken over keeps it:
 /// the programs that it has started may have found what they need there already.
 pub async fn end_all_left(heir: Option<i32>) {
-    if heir.is_some() {
-        return;
+    if heir.is_none() {
+        // Tasks that were aborted end first.
+        tokio::task::yield_now().await;
+        let (mut left_behind, now) = (LeftBehind::default(), Instant::now());
+        left_behind.groups(&LEFT, now);
+        left_behind.sweep(&MARK, now);
+        left_behind.ended().await;
     }
-    // Tasks that were aborted end first.
-    tokio::task::yield_now().await;
-    let (mut left_behind, now) = (LeftBehind::default(), Instant::now());
-    left_behind.groups(&LEFT, now);
-    left_behind.sweep(&MARK, now);
-    left_behind.ended().await;
+    orphan_guard::end();
 }
 
 impl Drop for ProcessGroup {

@@ -8,7 +8,7 @@ use scopeguard::ScopeGuard;
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::time::sleep_until;
 
-use super::group::{LAST_MOMENTS, ProcessGroup};
+use super::group::{LAST_MOMENTS, ProcessGroup, guard_all};
 use super::side_program::{EnvironmentChanges, SideProgram};
 use crate::children;
 
@@ -39,6 +39,7 @@ impl StartCommand {
         let shown = format!("`{}` ({})", self.program, self.place);
         let mut ends = signal(SignalKind::child()).context("cannot receive SIGCHLD")?;
         let begun = Instant::now();
+        guard_all();
         let command = self.program.command(environment);
         let group = command
             .and_then(ProcessGroup::start)
