@@ -102,6 +102,32 @@ runner.supervise.programs = [\"load --password 'hush-5\"]
     }
 }
 
+/// The path of a private key is none, by whichever name it is written: the message is about it.
+#[test]
+fn the_path_of_a_key_is_no_secret() {
+    let folder = Folder::new();
+    let words =
+        "req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout used.pem -out cert.pem";
+    folder.program("openssl", words.split(' ')).run().success();
+    for file in [
+        "[runner.tls]\ncert = 'cert.pem'\nkey = 'gone.pem'\n",
+        "runner.tls.cert = 'cert.pem'\nrunner.tls.key = 'gone.pem'\n",
+        "[runner]\ntls.cert = 'cert.pem'\ntls.key = ['gone.pem']\n",
+    ] {
+        let url = "url = 'https://localhost:8443'\n";
+        let text = format!("{url}{file}[api]\nkey = 'hush-1'\n");
+        let folder = folder.clone().file("app.ini", text);
+        let check = folder.runner(["check", "app.ini"]).run();
+        let message = "/gone.pem`: No such file or directory";
+        assert!(check.stdout.contains(message), "{check:?}");
+        let excerpt = |line: &str| line.contains(" │ ") && line.contains("'gone.pem'");
+        assert!(check.stdout.lines().any(excerpt), "{check:?}");
+        let show = folder.runner(["show", "app.ini"]).run();
+        assert!(show.stdout.contains("gone.pem"), "{show:?}");
+        assert!(!show.stdout.contains("hush"), "{show:?}");
+    }
+}
+
 #[test]
 fn programs_are_shown_without_secrets() {
     let folder = Folder::new().file(

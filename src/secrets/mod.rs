@@ -5,4 +5,4 @@ mod names;
 mod texts;
 
 pub use names::is_secret;
-pub use texts::{HIDDEN, hidden, hidden_words, is_option, masked, mentions, spans};
+pub use texts::{HIDDEN, hidden, hidden_words, is_option, masked, mentions, spans, spans_below};

@@ -67,10 +67,16 @@ fn replaced(text: &str, replace: impl Fn(&mut String, &str)) -> String {
 /// Where the secrets of a text are: in order, and none within another.
 #[must_use]
 pub fn spans(text: &str) -> Vec<Range<usize>> {
+    spans_below("", text)
+}
+
+/// The same of lines of a file that stand below the head of a section: `key` below `[runner.tls]` is `runner.tls.key`.
+#[must_use]
+pub fn spans_below(section: &str, text: &str) -> Vec<Range<usize>> {
     let mut spans: Vec<Range<usize>> = Vec::new();
     let mut found = url_passwords(text);
     found.extend(private_keys(text));
-    found.extend(named(text));
+    found.extend(named(section, text));
     found.retain(|span| !span.is_empty() && &text[span.clone()] != HIDDEN);
     found.sort_by_key(|span| (span.start, span.end));
     for span in found {
@@ -139,16 +145,30 @@ fn private_keys(text: &str) -> Vec<Range<usize>> {
     marks.chunks(2).map(span).collect()
 }
 
-/// What stands behind names of secrets: `password=…`, `'password': '…'`, `--password …`, `Authorization: Bearer …`.
-fn named(text: &str) -> Vec<Range<usize>> {
+/// What stands behind names of secrets: `password=…`, `'password': '…'`, `--password …`, `Authorization: Bearer …`. A name at
+/// the beginning of a line belongs to its section.
+fn named<'a>(mut section: &'a str, text: &'a str) -> Vec<Range<usize>> {
     let is_of_name = |c: char| c.is_alphanumeric() || "_-.".contains(c);
     let mut found = Vec::new();
     let mut at = 0;
+    let (mut line, mut seen) = (0, 0);
     while let Some(start) = text[at..].find(is_of_name).map(|start| at + start) {
         let end = start + end_of(&text[start..], |c| !is_of_name(c));
         at = end;
         let name = &text[start..end];
-        let is_named = is_secret(name) && !is_order(text, start..end);
+        line = text[seen..start]
+            .rfind('\n')
+            .map_or(line, |end| seen + end + 1);
+        seen = start;
+        if &text[line..start] == "[" {
+            let head = &text[start..];
+            section = &head[..end_of(head, |c| c == ']' || c == '\n')];
+        }
+        let is_secret = match start == line && !section.is_empty() {
+            true => is_secret(&format!("{section}.{name}")),
+            false => is_secret(name),
+        };
+        let is_named = is_secret && !is_order(text, start..end);
         let is_scheme = SCHEMES
             .iter()
             .any(|scheme| scheme.eq_ignore_ascii_case(name));
@@ -325,6 +345,12 @@ mod tests {
             ),
             ("secret = '''a\nb'''", "secret = '''*'''"),
             ("secret = 'a\nb = 'c'", "secret = '*\nb = 'c'"),
+            (
+                "[tls]\nkey = 'a'\n[x]\nkey = 'b'",
+                "[tls]\nkey = 'a'\n[x]\nkey = '*'",
+            ),
+            ("[db.password]\nmain = 'a'", "[db.password]\nmain = '*'"),
+            ("[tls]\na = {'key': 'b'}", "[tls]\na = {'key': '*'}"),
             ("pin.token: 1234", "pin.token: *"),
             ("pin.token = 1234", "pin.token = *"),
             ("/maps?key=AIza1&zoom=2", "/maps?key=*&zoom=2"),

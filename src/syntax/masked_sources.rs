@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::diagnostic::Diagnostic;
 use super::excerpt::floor_boundary;
 use super::source::{Place, Source};
-use crate::secrets::{HIDDEN, hidden, masked, spans};
+use crate::secrets::{HIDDEN, hidden, masked, spans_below};
 
 /// Bytes before and behind a place in which secrets are looked for.
 const AROUND: usize = 4096;
@@ -72,7 +72,19 @@ fn around(place: &Place) -> Vec<&str> {
     let behind = text[end..].find('\n').map_or(text.len(), |line| end + line);
     let behind = floor_boundary(text, behind.min(end + AROUND));
     let lines = &text[begin..behind.max(begin)];
-    spans(lines).into_iter().map(|span| &lines[span]).collect()
+    spans_below(section_above(&text[..begin]), lines)
+        .into_iter()
+        .map(|span| &lines[span])
+        .collect()
+}
+
+/// The name in the last head of a section.
+fn section_above(text: &str) -> &str {
+    let head = text.rfind("\n[").map_or(text, |at| &text[at + 1..]);
+    let name = head
+        .strip_prefix('[')
+        .and_then(|head| head.split(']').next());
+    name.unwrap_or_default()
 }
 
 /// A text without a secret, or without its beginning where a message has cut it.
