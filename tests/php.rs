@@ -137,6 +137,76 @@ fn files_and_a_front_controller() {
     assert_eq!(fpm.stop().status, 0);
 }
 
+/// The classic faults of web servers in front of PHP: another spelling of a script's name is sent as a file.
+#[test]
+fn no_spelling_of_a_script_sends_its_source() {
+    let source = "<?php echo 'ran'; // the source\n";
+    let mut folder = site().file("site/folder/page.html", source);
+    for name in [
+        "b.php",
+        "page.html",
+        "H.PHP",
+        "b.php ",
+        "b.php.",
+        "b.php\n",
+        "b.php::$DATA",
+        "b.phtml",
+        "b.php5",
+        "b.php~",
+        "page.html.bak",
+    ] {
+        folder = folder.file(format!("site/{name}"), source);
+    }
+    let fpm = start_fpm(&folder, "security.limit_extensions =");
+    let endings = ["--files", "--split", ".php", "--split", ".html"];
+    let plain = serve(&folder, &endings);
+    let front = serve(&folder, &[&endings[..], &["--front", "index.php"]].concat());
+    for (target, is_script) in [
+        ("/b.php", true),
+        ("/b.php/", true),
+        ("/b.php%2f", true),
+        ("/b.php//", true),
+        ("/b%2ephp", true),
+        ("/%62.php", true),
+        ("//b.php", true),
+        ("/page.html", true),
+        ("/folder/page.html", true),
+        ("/H.PHP", true),
+        ("/b.PHP", false),
+        ("/b.php.", false),
+        ("/b.php..", false),
+        ("/b.php%20", false),
+        ("/b.php%20/", false),
+        ("/b.php%09", false),
+        ("/b.php%0a", false),
+        ("/b.php%00", false),
+        ("/b.php%00.css", false),
+        ("/b.php%5c", false),
+        ("/b.php%3f", false),
+        ("/b.php%23", false),
+        ("/b.php%ff", false),
+        ("/b.php;a.css", false),
+        ("/b.php::$DATA", false),
+        ("/b.php::$data", false),
+        ("/b.phtml", false),
+        ("/b.php5", false),
+        ("/b.php~", false),
+        ("/page.html.bak", false),
+        ("/.//b.php", false),
+        ("/x/../b.php", false),
+    ] {
+        for server in [&plain, &front] {
+            let reply = server.get(target);
+            let text = reply.text();
+            assert!(!text.contains("the source"), "{target}: {reply:?}");
+            assert_eq!(text == "ran", is_script, "{target}: {reply:?}");
+        }
+    }
+    for server in [plain, front, fpm] {
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
 #[test]
 fn bodies_heads_and_errors_go_both_ways() {
     let folder = site().file(

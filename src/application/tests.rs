@@ -78,6 +78,7 @@ async fn each_question_reaches_the_application_inside() {
         follow: false,
         hidden: false,
         sources: false,
+        scripts: Vec::new(),
         precompressed: false,
         cache: vec![CacheRule {
             pattern: "*".to_owned(),

@@ -50,6 +50,9 @@ pub struct FilesOptions {
     pub hidden: bool,
     /// Whether sources of PHP are served, as text.
     pub sources: bool,
+    /// Scripts of other kinds, whose sources are not served either: each the name of a file, or the ending of names with its
+    /// dot.
+    pub scripts: Vec<String>,
     /// Whether compressed files are looked for beside others: `app.js.br` is sent for `app.js` to those who take it.
     pub precompressed: bool,
     /// Values of `Cache-Control`; the first whose pattern matches counts.
@@ -159,7 +162,8 @@ impl Files {
     /// What a request asks for; `None` if it is nothing that may be sent.
     fn wanted(&self, request: &Request) -> Option<WantedPath> {
         let wanted = WantedPath::of(&request.path_info, self.options.hidden)?;
-        let is_source = wanted_path::is_php(&wanted.file(&self.options.index));
+        let file = wanted.file(&self.options.index);
+        let is_source = wanted_path::is_source(&file, &self.options.scripts);
         (self.options.sources || !is_source).then_some(wanted)
     }
 

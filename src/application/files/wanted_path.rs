@@ -43,17 +43,30 @@ impl WantedPath {
     }
 }
 
-/// Whether a file is a source of PHP, or a copy of one as editors and people make them (`wp-config.php.bak`). Old
-/// applications have theirs, with passwords, in files that end in `.inc`, too.
-pub(super) fn is_php(path: &Path) -> bool {
+/// Whether a file is a source of PHP or of a script, or a copy of one as editors and people make them (`wp-config.php.bak`).
+/// Old applications have theirs, with passwords, in files that end in `.inc`, too. A script is known by its name, or by an
+/// ending that begins with a dot. Some file systems take `a.php `, `a.php.` and `a.php::$DATA` for `a.php`.
+pub(super) fn is_source(path: &Path, scripts: &[String]) -> bool {
     const COPIES: [&str; 11] = [
         "~", ".bak", ".br", ".dist", ".gz", ".old", ".orig", ".save", ".swp", ".tmp", ".zst",
     ];
     let name = path.file_name().unwrap_or_default();
     let name = name.to_string_lossy().to_ascii_lowercase();
-    let mut name = name.as_str();
+    let of_no_meaning = |name: &str| {
+        let name = name.split("::$").next().unwrap_or_default();
+        let is_lost = |c: char| c == '.' || c.is_whitespace() || c.is_control();
+        name.trim_end_matches(is_lost).len()
+    };
+    let mut name = &name[..of_no_meaning(&name)];
     while let Some(rest) = COPIES.iter().find_map(|copy| name.strip_suffix(copy)) {
-        name = rest;
+        name = &rest[..of_no_meaning(rest)];
+    }
+    let is_script = |script: &String| {
+        let script = script.to_ascii_lowercase();
+        name == script || script.starts_with('.') && name.ends_with(&script)
+    };
+    if scripts.iter().any(is_script) {
+        return true;
     }
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
     let is_php = ["php", "phps", "pht", "phtml", "phar", "inc"].contains(&ending);
@@ -96,7 +109,7 @@ pub(in crate::application) fn matches(pattern: &str, path: &Path) -> bool {
 mod tests {
     use std::path::Path;
 
-    use super::{WantedPath, matches};
+    use super::{WantedPath, is_source, matches};
 
     #[test]
     fn names_that_lead_elsewhere_or_are_hidden_are_none() {
@@ -144,14 +157,46 @@ mod tests {
             ("/wp-config.php.bak", true),
             ("/a.php.gz", true),
             ("/wp-config.php.old.orig", true),
+            ("/a.php ", true),
+            ("/a.php.", true),
+            ("/a.php. .", true),
+            ("/a.php\n", true),
+            ("/a.php::$DATA", true),
+            ("/a.php.bak ", true),
+            ("/a.php .bak", true),
             ("/a.php.html", false),
+            ("/a.html ", false),
             ("/a.php/b.css", false),
             ("/a.phpx", false),
             ("/php", false),
             ("/a.bak", false),
             ("/", false),
         ] {
-            assert_eq!(super::is_php(Path::new(path_info)), is_php, "{path_info}");
+            assert_eq!(is_source(Path::new(path_info), &[]), is_php, "{path_info}");
+        }
+    }
+
+    #[test]
+    fn sources_of_scripts_are_known_by_their_endings_or_names() {
+        let scripts = [".html", "front"].map(str::to_owned);
+        for (path_info, is_script) in [
+            ("/a.html", true),
+            ("/a.HTML.bak", true),
+            ("/a.html ", true),
+            ("/a.php", true),
+            ("/front", true),
+            ("/d/front~", true),
+            ("/html", false),
+            ("/a.htm", false),
+            ("/afront", false),
+            ("/front.css", false),
+            ("/front/a.css", false),
+        ] {
+            assert_eq!(
+                is_source(Path::new(path_info), &scripts),
+                is_script,
+                "{path_info}"
+            );
         }
     }
 

@@ -112,6 +112,7 @@ fn named(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
         follow: flag("follow"),
         hidden: flag("hidden"),
         sources: flag("sources"),
+        scripts: Vec::new(),
         precompressed: flag("precompressed"),
         cache,
     };

@@ -125,11 +125,20 @@ pub(super) fn fastcgi_options(
         follow: scripts.follow,
         hidden: false,
         sources: false,
+        scripts: script_names(&scripts),
         precompressed: false,
         cache: Vec::new(),
     });
     let scripts = Some(scripts);
     Ok((FastCgiClientOptions { scripts, added }, files))
+}
+
+/// The endings of scripts, and the names of those that answer for others.
+fn script_names(scripts: &ScriptOptions) -> Vec<String> {
+    let name = |script: &String| Some(Path::new(script).file_name()?.to_str()?.to_owned());
+    let answering = scripts.front.iter().chain([&scripts.index]);
+    let names = answering.filter_map(name);
+    scripts.endings.iter().cloned().chain(names).collect()
 }
 
 fn scripts(
