@@ -220,6 +220,22 @@ fn a_trial_ends_at_signals() {
 
 /// An application that only fails is no success.
 #[test]
+fn a_trial_finds_mistakes_in_what_it_does_not_try() {
+    let folder = Folder::new().file(
+        "hello.py",
+        "def app(environ, start_response):\n    start_response('200 OK', [])\n    return []\n",
+    );
+    let words = "import --check -- gunicorn -b 127.0.0.1:0 --certfile gone.pem hello:app";
+    let outcome = folder.runner(words.split(' ')).run();
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    let said = "error: what was written has mistakes:\nerror: cannot read ";
+    assert!(outcome.stderr.contains(said), "{outcome:?}");
+    assert!(outcome.stderr.contains("gone.pem"), "{outcome:?}");
+    let left = fs::read_dir(folder.path("")).expect("a folder").count();
+    assert_eq!(left, 1, "nothing is left of the trial");
+}
+
+#[test]
 fn a_trial_that_is_answered_by_an_error_fails() {
     let folder = Folder::new().file("broken.py", "def app(environ, start):\n    1 / 0\n");
     let words = "import --check -- gunicorn broken:app".split(' ');

@@ -77,7 +77,8 @@ pub fn read(
         };
         let command = shell_text(&command);
         if Some(number) == server {
-            let mut served = served_if_known(&inner(&command), &line.place, facts)?;
+            let command = of_process(&inner(&command), name, 0);
+            let mut served = served_if_known(&command, &line.place, facts)?;
             of_server(section, &mut served);
             site.add(served);
             continue;
@@ -96,7 +97,7 @@ pub fn read(
         of_program(section, &mut site);
         let count = value(section, "numprocs").and_then(|(text, _)| text.parse::<usize>().ok());
         for number in 0..count.unwrap_or(1).min(MOST_PROCESSES) {
-            let command = command.replace("%(process_num)s", &number.to_string());
+            let command = of_process(&command, name, number);
             let program = Placed::new(beside(section, &command), &line.place);
             site.programs.push(program);
         }
@@ -109,6 +110,24 @@ pub fn read(
         }
     }
     Ok(site)
+}
+
+/// A command with what stands for the name of its program and the number of a process (`%(process_num)02d`).
+fn of_process(command: &str, name: &str, number: usize) -> String {
+    let number = number as i64;
+    let mut written = command
+        .replace("%(program_name)s", name)
+        .replace("%(group_name)s", name)
+        .replace("%(process_num)s", &number.to_string())
+        .replace("%(process_num)d", &number.to_string());
+    while let Some((before, behind)) = written.split_once("%(process_num)0")
+        && let Some((width, behind)) = behind.split_once('d')
+        && let Ok(width) = width.parse::<usize>()
+        && width < 10
+    {
+        written = format!("{before}{number:0width$}{behind}");
+    }
+    written
 }
 
 /// The command of a program beside the server, with its folder and environment.
@@ -140,10 +159,11 @@ fn value<'a>(section: &'a FileSection, key: &str) -> Option<(String, &'a KeyValu
     Some((line.value.clone().unwrap_or_default(), line))
 }
 
-/// `%(ENV_NAME)s` as a shell writes it, on one line.
+/// `%(ENV_NAME)s` as a shell writes it, on one line. `%(here)s` is the folder of the file, and so of the file that is written.
 fn shell_text(text: &str) -> String {
+    let text = text.replace("%(here)s", ".");
     let mut written = String::new();
-    let mut rest = text;
+    let mut rest = text.as_str();
     while let Some((before, behind)) = rest.split_once("%(ENV_") {
         written.push_str(before);
         let Some((name, behind)) = behind.split_once(")s") else {
@@ -160,6 +180,11 @@ fn shell_text(text: &str) -> String {
 
 /// A value in which `%(ENV_NAME)s` is an environment variable.
 fn with_variables(value: &str) -> ImportedText {
+    if let Some((before, behind)) = value.split_once("%(here)s") {
+        let mut whole = with_variables(before);
+        whole = ImportedText::of_text_expression("file_dir").joined_after(&whole);
+        return with_variables(behind).joined_after(&whole);
+    }
     let mut whole = ImportedText::default();
     let mut rest = value;
     while let Some((before, name, behind)) = rest.split_once("%(ENV_").and_then(|(before, from)| {
@@ -218,6 +243,7 @@ fn of_server(section: &FileSection, site: &mut ImportedSite) {
         let text = ImportedText::known(value);
         match line.key.as_str() {
             "directory" => {
+                let text = ImportedText::known(value.replace("%(here)s", "."));
                 site.set_text("runner.workers.directory", &text, place);
                 site.path.insert(0, Placed::new(text, place));
             }

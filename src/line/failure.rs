@@ -8,7 +8,7 @@ use crate::line::word::Word;
 use crate::log::{self, Level};
 use crate::syntax::{Diagnostic, Diagnostics, render};
 
-/// The exit status of wrong usage.
+/// The exit status of wrong usage, but for that of `import`: there it says that something essential is missing.
 pub const WRONG_USAGE: u8 = 2;
 
 /// Why a command could not be run.
@@ -16,7 +16,7 @@ pub const WRONG_USAGE: u8 = 2;
 pub enum Failure {
     /// `--help` and `--version`, which end a command line as a mistake does: exit status 0.
     Help(clap::Error),
-    /// The command line does not have the form that its command takes: exit status 2.
+    /// The command line does not have the form that its command takes: exit status 2, of `import` 1.
     Usage(Box<Usage>),
     /// Mistakes in configuration files, or in what was typed: exit status 1.
     Mistakes(Diagnostics),
@@ -115,7 +115,10 @@ impl Failure {
             }
             Self::Usage(usage) => {
                 log::drawn(Level::Error, &usage.text(log::colour()));
-                ExitCode::from(WRONG_USAGE)
+                match usage.usage.starts_with("runner import ") {
+                    true => ExitCode::FAILURE,
+                    false => ExitCode::from(WRONG_USAGE),
+                }
             }
             Self::Mistakes(Diagnostics(mistakes)) => {
                 log::drawn(Level::Error, &render(mistakes, log::colour()));

@@ -145,21 +145,6 @@ pub fn access_object(time: SystemTime, members: &str) {
     }
 }
 
-/// Writes a line of the access log whose file was removed.
-fn stray_access(line: &str) {
-    let line = line.trim_end();
-    put(match form::is_json() {
-        // It is an object of the access log.
-        true if line.starts_with('{') => formed(LineKind::Object, LogSubject::default(), line),
-        true => {
-            let members = JsonObject::default().text("message", Some(line));
-            let object = object(SystemTime::now(), Level::Info, &members.into_members());
-            formed(LineKind::Object, LogSubject::default(), &object)
-        }
-        false => formed(LineKind::Access, LogSubject::default(), line),
-    });
-}
-
 /// Writes mistakes and the like, which say themselves how serious they are: whole lines.
 pub fn drawn(level: Level, text: &str) {
     put(formed(LineKind::Drawn(level), LogSubject::default(), text));

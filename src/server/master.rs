@@ -411,19 +411,15 @@ impl Master {
         self.waiting_clients.answer(failure.as_deref());
     }
 
-    /// Refuses a reload because the process is ending, and says why it does.
+    /// Refuses a reload because the process is ending, or could not be started: a failed reload was answered.
     fn refuse(&mut self) {
-        let why = match (&self.failure, self.heir()) {
-            // A reload that is over has been answered: this is the start.
-            (Some(failure), _) => {
-                let text = failure.text();
-                let text = text.strip_prefix("error: ").unwrap_or(&text);
-                format!("it could not be started: {}", text.trim_end())
-            }
-            (None, Some(_)) => "another process has just taken its place: try again".to_owned(),
-            (None, None) => "it is being stopped".to_owned(),
-        };
-        self.waiting_clients.refuse(&why);
+        if let Some(failure) = &self.failure {
+            return self.waiting_clients.not_started(&failure.text());
+        }
+        self.waiting_clients.refuse(match self.heir() {
+            Some(_) => "another process has just taken its place: try again",
+            None => "it is being stopped",
+        });
     }
 
     /// Obeys an order as far as it can at once, and returns the event that follows from it.

@@ -11,7 +11,7 @@ use runner::import::imported_text::ImportedText;
 use runner::import::section_lines::whole;
 use runner::import::servers::command_words::CommandWords;
 use runner::import::servers::gunicorn_names::setting_of;
-use runner::import::servers::said::{Facts, GunicornFile, Said, SaidValue};
+use runner::import::servers::said::{Facts, GunicornFile, OtherFile, Said, SaidValue};
 use runner::import::servers::{command_options, gunicorn_names, server_program};
 use runner::import::uwsgi_ini::known_options;
 use runner::import::written_site::written;
@@ -45,9 +45,17 @@ fn nothing(_: &str) -> GunicornFile {
     Ok(None)
 }
 
+/// No other file is there.
+fn no_file(_: &str) -> OtherFile {
+    Ok(None)
+}
+
 /// What a file means.
 fn meaning_of(kind: ImportKind, name: &str, text: &str) -> String {
-    let facts = Facts { gunicorn: &nothing };
+    let facts = Facts {
+        gunicorn: &nothing,
+        file: &no_file,
+    };
     let site = kind.read(&source(name, text), None, &facts);
     let site = site.unwrap_or_else(|error| panic!("{}\n{text}", error.message));
     meaning(site)
@@ -105,7 +113,10 @@ fn no_setting_of_gunicorn_is_lost() {
             });
             Ok(Some(said.collect()))
         };
-        let facts = Facts { gunicorn: &read };
+        let facts = Facts {
+            gunicorn: &read,
+            file: &no_file,
+        };
         let source = source("gunicorn.conf.py", "x = 1\n");
         let site = ImportKind::Gunicorn.read(&source, None, &facts);
         meaning(site.unwrap_or_else(|error| panic!("{}", error.message)))
@@ -144,7 +155,10 @@ fn meaning_of_line(words: &[&str]) -> String {
         .iter()
         .map(|word| ImportedText::known(*word))
         .collect();
-    let facts = Facts { gunicorn: &nothing };
+    let facts = Facts {
+        gunicorn: &nothing,
+        file: &no_file,
+    };
     let site = server_program::site(&CommandWords::of(words), &place, &facts);
     let site = site.unwrap_or_else(|error| panic!("{}\n{}", error.message, source.text));
     meaning(site.expect("a server that is known"))

@@ -25,7 +25,7 @@ use crate::import::servers::said::{Facts, Said, SaidValue};
 use crate::import::servers::server_program;
 use crate::import::shell_command::shell_quoted;
 use crate::import::written_site::{shown, written};
-use crate::line::failure::{Failure, WRONG_USAGE};
+use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Word;
 use crate::log::{self, Level};
@@ -55,8 +55,12 @@ the application; it seldom names the application, which stands behind `--` then:
 Paths are relative to the file that is written: put it beside the other one. A
 file that is there already is never overwritten.
 
+`--check` finds what `runner check` finds in the file, certificates too, and
+starts the application once at a free port: the other server may still have its
+address.
+
 Exit status: 0 if the file will run, 2 if something essential is missing in it,
-1 if the other file is broken.",
+1 if the other file is broken, or the command line wrong.",
     kind: EntryKind::Command {
         options: Options::BeforeDashes,
         arguments: options,
@@ -66,6 +70,9 @@ Exit status: 0 if the file will run, 2 if something essential is missing in it,
         },
     },
 };
+
+/// The exit status where something essential is missing.
+const INCOMPLETE: u8 = 2;
 
 const OUTPUT: &str = "output";
 const CHECK: &str = "check";
@@ -107,7 +114,7 @@ fn options(command: clap::Command) -> clap::Command {
         .arg(
             Arg::new(CHECK)
                 .long(CHECK)
-                .help("Also start it once, and ask for `/`")
+                .help("Also check it, start it once, and ask for `/`")
                 .action(ArgAction::SetTrue),
         )
 }
@@ -189,7 +196,7 @@ impl Import {
         };
         report(&site);
         if !site.is_whole() {
-            return Ok(ExitCode::from(WRONG_USAGE));
+            return Ok(ExitCode::from(INCOMPLETE));
         }
         // A file that only keeps programs running has no address to ask.
         if let Some(trial) = trial.filter(|_| site.is_served()) {
@@ -197,7 +204,7 @@ impl Import {
                 Some(path) => path.parent().map(Path::to_owned).unwrap_or_default(),
                 None => folder,
             };
-            import_trial::try_out(&folder, &trial)?;
+            import_trial::try_out(&folder, self.output.as_deref(), &text, &trial)?;
         }
         Ok(done)
     }
@@ -221,7 +228,11 @@ impl Import {
             return Err(Failure::mistake(message, Some(hint)));
         };
         let execute = |path: &str| execute(scope, &folder, path);
-        let facts = Facts { gunicorn: &execute };
+        let read = |path: &str| other_file(&folder, path);
+        let facts = Facts {
+            gunicorn: &execute,
+            file: &read,
+        };
         let mut site = kind.read(&source, self.section.as_deref(), &facts)?;
         if let Some(named) = application {
             let is_asgi = site.is_asgi;
@@ -248,6 +259,18 @@ fn source(path: &Path) -> Result<Arc<Source>, Failure> {
     }))
 }
 
+/// A file that another one names, or a command line; `None` if it is not there.
+fn other_file(folder: &Path, path: &str) -> Result<Option<Arc<Source>>, Diagnostic> {
+    let path = folder.join(path);
+    match path.exists() {
+        false => Ok(None),
+        true => source(&path).map(Some).map_err(|failure| {
+            let message = failure.to_string();
+            Diagnostic::new("import/broken", message)
+        }),
+    }
+}
+
 /// The site that a typed command line describes.
 fn of_line(scope: &Scope, words: &[Word]) -> Result<(ImportedSite, String, PathBuf), Failure> {
     let text: Vec<String> = words.iter().map(|word| shell_word(&word.text)).collect();
@@ -259,7 +282,11 @@ fn of_line(scope: &Scope, words: &[Word]) -> Result<(ImportedSite, String, PathB
     let words = words.iter().map(|word| ImportedText::known(&*word.text));
     let command = CommandWords::of(words.collect());
     let execute = |path: &str| execute(scope, Path::new(""), path);
-    let facts = Facts { gunicorn: &execute };
+    let read = |path: &str| other_file(Path::new(""), path);
+    let facts = Facts {
+        gunicorn: &execute,
+        file: &read,
+    };
     let site = server_program::site(&command, &place, &facts)?;
     let Some(site) = site else {
         let message = "the command is of no server that is known";

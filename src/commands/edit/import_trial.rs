@@ -82,13 +82,7 @@ struct TrialServer {
 impl TrialServer {
     /// Starts a file.
     fn start(path: &Path) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("this program's own file is not known")?;
-        let mut command = Command::new(program);
-        if let Some(name) = std::env::args_os().next() {
-            // The name says which virtual environment it was called in.
-            command.arg0(name);
-        }
-        let mut child = command
+        let mut child = this_program()?
             .arg("runIni")
             .arg(path)
             .stdin(Stdio::null())
@@ -147,17 +141,55 @@ impl Drop for TrialServer {
     }
 }
 
-/// Starts a text as a file of a folder, for relative paths are relative to it, and asks it for `/`.
+/// Checks the file that was written, or without one its text; then starts the text of a trial, and asks it for `/`. Both texts
+/// are files of a folder meanwhile, for relative paths are relative to it.
 ///
 /// # Errors
-/// It does not start, or does not answer.
-pub(super) fn try_out(folder: &Path, text: &str) -> Result<(), Failure> {
+/// There are mistakes in it, or it does not start, or does not answer.
+pub(super) fn try_out(
+    folder: &Path,
+    output: Option<&Path>,
+    text: &str,
+    trial: &str,
+) -> Result<(), Failure> {
     let path = folder.join(format!(".import-{}.ini", std::process::id()));
     // From before the file is there until after it is removed.
     let stop = StopFlag::listen_to_all().context("cannot listen to signals")?;
-    write_new(&path, text, PROGRAM)?;
+    match output {
+        Some(path) => check(path)?,
+        None => {
+            write_new(&path, text, PROGRAM)?;
+            let _file = TrialFile(&path);
+            check(&path)?;
+        }
+    }
+    write_new(&path, trial, PROGRAM)?;
     let _file = TrialFile(&path);
     Ok(asked(&path, &stop)?)
+}
+
+/// This program, by the name that it was called by, which says in which virtual environment.
+fn this_program() -> anyhow::Result<Command> {
+    let program = std::env::current_exe().context("this program's own file is not known")?;
+    let mut command = Command::new(program);
+    if let Some(name) = std::env::args_os().next() {
+        command.arg0(name);
+    }
+    Ok(command)
+}
+
+/// Has `check` look at a file, and shows its warnings.
+fn check(path: &Path) -> anyhow::Result<()> {
+    let checked = this_program()?.arg("check").arg(path).output();
+    let checked = checked.context("cannot check the file")?;
+    let text = String::from_utf8_lossy(&checked.stdout);
+    if !checked.status.success() {
+        bail!("what was written has mistakes:\n{text}");
+    }
+    if text.starts_with("warning: ") {
+        log::drawn(Level::Warning, &text);
+    }
+    Ok(())
 }
 
 fn asked(path: &Path, stop: &StopFlag) -> anyhow::Result<()> {

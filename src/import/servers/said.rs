@@ -1,7 +1,9 @@
 //! What a file of gunicorn's says, and who executes it.
 
+use std::sync::Arc;
+
 use crate::import::imported_text::ImportedText;
-use crate::syntax::{Diagnostic, Place};
+use crate::syntax::{Diagnostic, Place, Source};
 
 /// A setting with its value.
 #[derive(Clone, Debug)]
@@ -60,9 +62,14 @@ impl SaidValue {
 /// The settings of a file of gunicorn's; `None` if there is no such file.
 pub type GunicornFile = Result<Option<Vec<Said>>, Diagnostic>;
 
+/// Another file; `None` if it is not there.
+pub type OtherFile = Result<Option<Arc<Source>>, Diagnostic>;
+
 /// What a text alone does not say.
 pub struct Facts<'a> {
     /// Executes a file of gunicorn's and returns its settings; `None` if there is no such file. The path is relative to the
     /// text's folder.
     pub gunicorn: &'a dyn Fn(&str) -> GunicornFile,
+    /// Reads a file that the text names, by a path relative to the text's folder.
+    pub file: &'a dyn Fn(&str) -> OtherFile,
 }

@@ -11,8 +11,8 @@ use crate::import::servers::other_servers::{
     daphne, fastapi, flask, granian, hypercorn, uvicorn, waitress,
 };
 use crate::import::servers::said::{Facts, Said, SaidValue};
-use crate::import::uwsgi_ini::option_settings;
 use crate::import::uwsgi_ini::why_left::{UwsgiOption, known_options};
+use crate::import::uwsgi_ini::{self, option_settings};
 use crate::syntax::{Diagnostic, Place};
 
 /// The programs that serve applications, which a command line can be taken over from.
@@ -51,7 +51,7 @@ pub fn site(
         "daphne" => daphne(words, place, &mut site),
         "waitress-serve" => waitress(words, place, &mut site),
         "flask" => flask(words, command, place, &mut site),
-        "uwsgi" => uwsgi(words, place, &mut site),
+        "uwsgi" => uwsgi(words, place, facts, &mut site)?,
         _ => return Ok(None),
     }
     if let Some(python) = environment_python(&command.words[..=at]) {
@@ -192,7 +192,13 @@ fn is_flag_of_gunicorn(name: &str) -> bool {
     )
 }
 
-fn uwsgi(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
+/// Of several options with one name the last one counts, whether it stands in a file or on the line.
+fn uwsgi(
+    words: &[ImportedText],
+    place: &Place,
+    facts: &Facts<'_>,
+    site: &mut ImportedSite,
+) -> Result<(), Diagnostic> {
     const FORM: Form = Form {
         is_flag: |name| {
             let known = known_options().find(|(it, _)| *it == name);
@@ -221,14 +227,35 @@ fn uwsgi(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
         ],
     };
     let mut taken = Vec::new();
+    let mut files = Vec::new();
     for option in options(words, &FORM) {
         let text = option.text();
         match (option.name.as_str(), text.literal()) {
-            ("" | "ini", Some(file)) => {
-                site.miss(
-                    place,
-                    format!("what `{file}` says is not here: `runner import {file}`"),
-                );
+            ("", Some(file)) if file.ends_with(".py") || file.ends_with(".wsgi") => {
+                taken.push(UwsgiOption {
+                    name: "wsgi-file".to_owned(),
+                    value: Some(text),
+                    place: place.clone(),
+                    is_used: false,
+                });
+            }
+            ("" | "ini", Some(named)) => {
+                // `app.ini:shop` is the section `[shop]` of the file.
+                let (path, section) = match named.rsplit_once(':') {
+                    Some((path, section)) if !path.is_empty() => (path, Some(section)),
+                    Some(_) | None => (named, None),
+                };
+                match (facts.file)(path)? {
+                    Some(source) => {
+                        let mut said = uwsgi_ini::options(&source, section)?;
+                        taken.append(&mut said.options);
+                        files.push(said);
+                    }
+                    None => site.miss(
+                        place,
+                        format!("`{path}` is not here: what it says is missing"),
+                    ),
+                }
             }
             _ => taken.push(UwsgiOption {
                 value: (option.value.is_some() || option.joined.is_some()).then_some(text),
@@ -241,4 +268,6 @@ fn uwsgi(words: &[ImportedText], place: &Place, site: &mut ImportedSite) {
     if !taken.is_empty() || site.left.is_empty() {
         site.add(option_settings::site(&taken, &place.source));
     }
+    files.into_iter().for_each(|file| file.leave(site));
+    Ok(())
 }

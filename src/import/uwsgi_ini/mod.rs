@@ -13,7 +13,7 @@ use crate::import::section_lines::{
     FileSection, GoesOn, KeyValue, SectionSyntax, broken, sections, whole,
 };
 use crate::import::uwsgi_ini::why_left::UwsgiOption;
-use crate::syntax::{Diagnostic, Source, did_you_mean};
+use crate::syntax::{Diagnostic, Place, Source, did_you_mean};
 
 const SYNTAX: SectionSyntax = SectionSyntax {
     separators: &['='],
@@ -35,11 +35,43 @@ const SECTION: &str = "uwsgi";
 /// How deep sections include one another.
 const DEPTH: usize = 8;
 
+/// What a section says.
+#[derive(Debug)]
+pub(super) struct SectionOptions {
+    /// The options that always count.
+    pub(super) options: Vec<UwsgiOption>,
+    /// Where others stand, and why they are left.
+    left: Vec<(Place, String)>,
+}
+
 /// Reads the section that is asked for, or `[uwsgi]`.
 ///
 /// # Errors
 /// The file is broken, or there is no such section.
 pub fn read(source: &Arc<Source>, section: Option<&str>) -> Result<ImportedSite, Diagnostic> {
+    let said = options(source, section)?;
+    let mut site = option_settings::site(&said.options, source);
+    said.leave(&mut site);
+    Ok(site)
+}
+
+impl SectionOptions {
+    /// Adds what is not taken over to a site.
+    pub(super) fn leave(self, site: &mut ImportedSite) {
+        for (place, why) in self.left {
+            site.leave(&place, why);
+        }
+    }
+}
+
+/// The options of the section that is asked for, or of `[uwsgi]`.
+///
+/// # Errors
+/// The file is broken, or there is no such section.
+pub(super) fn options(
+    source: &Arc<Source>,
+    section: Option<&str>,
+) -> Result<SectionOptions, Diagnostic> {
     if let Some(form) = other_form(&source.text) {
         return Err(no_ini(source, form));
     }
@@ -70,14 +102,15 @@ pub fn read(source: &Arc<Source>, section: Option<&str>) -> Result<ImportedSite,
         // It is a variable of the file if something uses it.
         is_used: is_used(&lines, &line.key),
     });
-    let options: Vec<UwsgiOption> = options.collect();
-    let mut site = option_settings::site(&options, source);
+    let options = options.collect();
     let is_always = |line: &KeyValue| ALWAYS.contains(&line.key.replace('_', "-").as_str());
-    for (line, block) in conditional.into_iter().filter(|(line, _)| !is_always(line)) {
+    let conditional = conditional.into_iter().filter(|(line, _)| !is_always(line));
+    let left = conditional.map(|(line, block)| {
         let why = format!("it depends on `{block}`: write it as an expression, or leave it out");
-        site.leave(&line.place, why);
-    }
-    Ok(site)
+        (line.place.clone(), why)
+    });
+    let left = left.collect();
+    Ok(SectionOptions { options, left })
 }
 
 /// The lines that always count, and those of blocks such as `if-env` … `endif`, each with the option that begins its block.

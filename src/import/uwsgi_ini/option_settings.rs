@@ -167,9 +167,14 @@ fn take(
         "touch-reload" | "touch-workers-reload" | "touch-chain-reload" => {
             site.append("runner.touch_reload", value.clone(), place);
         }
-        "attach-daemon" | "attach-daemon2" | "smart-attach-daemon" | "legion-attach-daemon" => {
-            daemon(value, site, place);
-        }
+        "attach-daemon"
+        | "attach-daemon2"
+        | "smart-attach-daemon"
+        | "smart-attach-daemon2"
+        | "legion-attach-daemon"
+        | "legion-attach-daemon2"
+        | "legion-smart-attach-daemon"
+        | "legion-smart-attach-daemon2" => daemon(&option.name, value, site, place),
         "exec-asap" | "exec-pre-jail" | "exec-post-jail" | "exec-pre-app" => {
             before_start(value, site, place);
         }
@@ -233,15 +238,32 @@ fn mebibytes(name: &str, value: &ImportedText, site: &mut ImportedSite, place: &
     }
 }
 
-/// A program beside the application. `smart-attach-daemon` has its pid file in front.
-fn daemon(value: &ImportedText, site: &mut ImportedSite, place: &Place) {
+/// A program beside the application: a command, of `smart-attach-daemon` behind its pid file; of `attach-daemon2` and its
+/// relatives, one of several `key=value`.
+fn daemon(name: &str, value: &ImportedText, site: &mut ImportedSite, place: &Place) {
     let Some(text) = value.literal() else {
         return site.leave(place, "write it into `runner.supervise.programs`");
     };
-    let command = match text.split_once(' ') {
-        Some((first, rest)) if first.ends_with(".pid") => rest.trim_start(),
-        _ => text,
+    let is_smart = name.contains("smart");
+    let command = match (name.ends_with('2'), is_smart) {
+        (true, _) => text.split(',').find_map(|pair| {
+            let (key, command) = pair.split_once('=')?;
+            ["cmd", "command", "exec"]
+                .contains(&key.trim())
+                .then_some(command)
+        }),
+        (false, true) => text.split_once(' ').map(|(_, command)| command),
+        (false, false) => Some(text),
     };
+    let Some(command) = command.map(str::trim).filter(|command| !command.is_empty()) else {
+        return site.leave(place, "it has no command");
+    };
+    if is_smart {
+        site.leave(
+            place,
+            "the program must stay in the foreground: leave out what sends it to the background",
+        );
+    }
     // uWSGI runs it in a shell, as it does what is before the start.
     site.programs.push(Placed::new(as_program(command), place));
 }

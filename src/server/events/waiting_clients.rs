@@ -45,13 +45,14 @@ impl WaitingClients {
         for reply in self.current.drain(..) {
             let _ = reply.send(match failure {
                 None => Answer::Done(json!({})),
-                Some(text) => {
-                    // The client adds this word itself.
-                    let text = text.strip_prefix("error: ").unwrap_or(text);
-                    Answer::Refused(text.trim_end().to_owned())
-                }
+                Some(text) => Answer::Refused(reason(text).to_owned()),
             });
         }
+    }
+
+    /// Refuses all reloads that clients wait for, since the server could not be started for this reason.
+    pub fn not_started(&mut self, failure: &str) {
+        self.refuse(&format!("it could not be started: {}", reason(failure)));
     }
 
     /// Refuses all reloads that clients wait for.
@@ -65,6 +66,11 @@ impl WaitingClients {
     pub fn end(&mut self) {
         self.end.clear();
     }
+}
+
+/// The text of a failure without the word that the client adds itself.
+fn reason(text: &str) -> &str {
+    text.strip_prefix("error: ").unwrap_or(text).trim_end()
 }
 
 /// The next order from the control socket or the parent; never, if there is neither. The control socket is that of the seat
