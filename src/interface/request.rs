@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use tokio::sync::mpsc::Sender;
 
+use crate::clients::ClientNetwork;
 use crate::interface::body_file::BodyFile;
 use crate::interface::tls_connection::TlsConnection;
 use crate::log::{LogKind, LogSubject};
@@ -154,6 +155,7 @@ pub struct RequestName {
     target: Arc<[u8]>,
     ids: Option<Arc<RequestIds>>,
     application: Option<Arc<str>>,
+    connection: Arc<Connection>,
 }
 
 impl fmt::Display for RequestName {
@@ -180,7 +182,14 @@ impl RequestName {
             target: Arc::from(&*request.target),
             ids: request.ids.clone(),
             application: request.application.clone(),
+            connection: Arc::clone(&request.connection),
         }
+    }
+
+    /// Who the request comes from, if that is known by an address. Found out at each call.
+    #[must_use]
+    pub fn client(&self) -> Option<ClientNetwork> {
+        ClientNetwork::named(&self.connection.remote_addr)
     }
 
     /// The method.
