@@ -106,7 +106,7 @@
 //! | [`eval`] | rules → values; pure, lazy, bounded; asks for files through a trait | `syntax` | `icu_casemap` `icu_locale_core` `icu_properties` |
 //! | [`syntax`] | text → tree, diagnostics; pure | `secrets` | `pest` `pest_derive` `codespan_reporting` |
 //! | [`panics`] | what becomes of a panic | `log` | |
-//! | [`mod@log`] | lines for standard error, written by a thread of their own | `clock` | |
+//! | [`mod@log`] | lines for standard error, written by a thread of their own | `clients` `clock` | |
 //! | [`secrets`] | what must not be shown: names and texts; pure | | |
 //! | [`clients`] | what counts as one client, and what each may take of what all share | | |
 //! | [`clock`] | the time of day as text, made once a second | | `httpdate` `humantime` |

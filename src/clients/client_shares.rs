@@ -33,6 +33,12 @@ impl ClientShares {
         self.by_client.get(&client).copied().unwrap_or_default()
     }
 
+    /// How much is in use for no client that is known.
+    #[must_use]
+    pub fn unknown(&self) -> u64 {
+        self.used - self.by_client.values().sum::<u64>()
+    }
+
     /// How much is in use.
     #[must_use]
     pub fn used(&self) -> u64 {
