@@ -92,22 +92,23 @@
 //! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `cgi_host` `upstream` `gateway` `supervisor` `pages` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` `own_file` `permission` | |
 //! | [`mod@line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `current_folder` | `clap` |
 //! | [`application`] | what answers requests | `workers` `cgi_host` `upstream` `protocol` `interface` `log` `clock` | `hdrhistogram` `mime_guess` |
-//! | [`upstream`] | the servers behind an application, their connections and programs | `workers` `protocol` `interface` `panics` `log` `children` `current_folder` `descriptor_limit` `permission` `unix` `unix_socket` | `http_body` `hyper` `hyper_util` |
-//! | [`workers`] | the processes behind an application | `protocol` `interface` `panics` `log` `children` `descriptor_limit` `permission` `unix` | |
-//! | [`cgi_host`] | CGI programs: a process for each request | `protocol` `interface` `log` `children` | |
+//! | [`upstream`] | the servers behind an application, their connections and programs | `workers` `protocol` `interface` `panics` `log` `clients` `children` `current_folder` `descriptor_limit` `permission` `unix` `unix_socket` | `http_body` `hyper` `hyper_util` |
+//! | [`workers`] | the processes behind an application | `protocol` `interface` `panics` `log` `clients` `children` `descriptor_limit` `permission` `unix` | |
+//! | [`cgi_host`] | CGI programs: a process for each request | `protocol` `interface` `log` `clients` `children` | |
 //! | [`acme`] | certificates from an authority, in a thread of their own | `gateway` `log` `clock` | `instant_acme` |
-//! | [`gateway`] | where requests come in; HTTP's libraries only in `http`, those of TLS only in `socket` | `protocol` `interface` `panics` `log` `clock` `own_file` `memory_release` `unix` `unix_socket` | `h2` `hyper` `hyper_util` `http_body` `rcgen` `rustls` `tokio_rustls` `x509_cert` |
+//! | [`gateway`] | where requests come in; HTTP's libraries only in `http`, those of TLS only in `socket` | `protocol` `interface` `panics` `log` `clients` `clock` `own_file` `memory_release` `unix` `unix_socket` | `h2` `hyper` `hyper_util` `http_body` `rcgen` `rustls` `tokio_rustls` `x509_cert` |
 //! | [`file_watch`] | which files of an application have changed, for `launch` | | `notify` |
 //! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `panics` `log` `secrets` `own_file` `children` `descriptor_limit` `permission` `unix` `unix_socket` | `scopeguard` |
 //! | [`pages`] | what the master answers about itself: status, metrics, health | `interface` `secrets` | `axum` `minijinja` `prometheus_client` `tower_service` |
 //! | [`protocol`] | bytes ↔ types, each protocol once; pure | `interface` | `base64` `brotli` `flate2` `foldhash` `ipnet` `percent_encoding` `sha1` `zstd` |
-//! | [`interface`] | requests, responses and the trait between gateways and applications | `log` `memory_release` `unix` | |
+//! | [`interface`] | requests, responses and the trait between gateways and applications | `log` `clients` `memory_release` `unix` | |
 //! | [`config`] | tree → rules, settings; the only reading of configuration files | `eval` `syntax` `log` `current_folder` | `dotenvy` `ini` `ipnet` |
 //! | [`eval`] | rules → values; pure, lazy, bounded; asks for files through a trait | `syntax` | `icu_casemap` `icu_locale_core` `icu_properties` |
 //! | [`syntax`] | text → tree, diagnostics; pure | `secrets` | `pest` `pest_derive` `codespan_reporting` |
 //! | [`panics`] | what becomes of a panic | `log` | |
-//! | [`mod@log`] | lines for standard error, written by a thread of their own | `clock` | |
+//! | [`mod@log`] | lines for standard error, written by a thread of their own | `clients` `clock` | |
 //! | [`secrets`] | what must not be shown: names and texts; pure | | |
+//! | [`clients`] | what counts as one client, and what each may take of what all share | | |
 //! | [`clock`] | the time of day as text, made once a second | | `httpdate` `humantime` |
 //! | [`current_folder`] | the current folder, by the name that it was entered with | `own_file` | |
 //! | [`own_file`] | files and sockets that are removed in the end, if they are still ours | | |
@@ -168,6 +169,8 @@ pub mod file_watch;
 pub mod supervisor;
 
 pub mod log;
+
+pub mod clients;
 
 pub mod clock;
 

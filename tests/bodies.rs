@@ -206,7 +206,7 @@ fn the_log_says_what_is_wrong_with_a_body() {
         ("0\r\n\rX", "the trailers do not end in CRLF"),
     ] {
         answers(&server, body);
-        let said = format!("runner: refused a request from 127.0.0.1: {reason} (400)\n");
+        let said = format!("runner: refused a request from 127.0.0.1: {reason} (400), POST /\n");
         server.wait_for_log(|log| log.ends_with(&said));
     }
     let mut connection = Connection::open(server.address());

@@ -290,6 +290,12 @@ fn reasons(log: &str) -> BTreeMap<String, Vec<String>> {
             continue;
         };
         let (client, reason) = refused.split_once(": ").unwrap();
+        // What is known of the request follows the status.
+        let is_status = |text: &str| text.bytes().take(3).all(|byte| byte.is_ascii_digit());
+        let mut places = reason.match_indices(" (").map(|(place, _)| place);
+        let status = places.find(|place| is_status(&reason[place + 2..]));
+        let end = status.and_then(|place| Some(place + reason[place..].find(')')? + 1));
+        let reason = &reason[..end.unwrap_or(reason.len())];
         reasons
             .entry(client.to_owned())
             .or_default()

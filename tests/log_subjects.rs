@@ -17,8 +17,10 @@ def application(environ, start_response):
         raise ValueError('no answer')
     if path == '/exit':
         os._exit(3)
-    length = '10' if path == '/few' else '3'
+    length = {'/few': '10', '/much': '100000000'}.get(path, '3')
     start_response('200 OK', [('Content-Length', length)])
+    if path == '/much':
+        return (bytes(100_000) for _ in range(1000))
     return [b'abc'] if path == '/few' else iter([b'abc', b'defg'])
 ";
 
@@ -66,6 +68,11 @@ const LINES: &[(&str, &str)] = &[
 ];
 
 fn serve(format: &str) -> Server {
+    serve_with(format, "")
+}
+
+/// The same with more settings.
+fn serve_with(format: &str, more: &str) -> Server {
     let folder = Folder::new()
         .file("wsgi.py", WSGI)
         .file("live.py", ASGI)
@@ -76,7 +83,7 @@ fn serve(format: &str) -> Server {
             "cgi-bin/says",
             "#!/bin/sh\necho said on standard error >&2\nprintf 'Content-Type: text/plain\\n\\n'\n",
         )
-        .file("app.ini", format!("{SITE}log.format = '{format}'\n"));
+        .file("app.ini", format!("{SITE}log.format = '{format}'\n{more}"));
     std::os::unix::fs::symlink("/etc/passwd", folder.path("public/out")).unwrap();
     let address = Address::Unix(folder.path("socket"));
     folder.runner(["runIni", "app.ini"]).start_at(address)
@@ -164,5 +171,71 @@ fn a_link_that_leads_out_is_a_warning_and_limited() {
     for line in lines {
         let object: Value = serde_json::from_str(line).unwrap();
         assert_eq!(object["level"], "warning", "{line}");
+    }
+}
+
+/// What the server says itself of requests, with what begins a request that it refuses or gives up.
+const REFUSED: &[(&str, &str, &str)] = &[
+    (
+        "/asgi/",
+        "POST /asgi/up HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n",
+        "is too large (413), POST /asgi/up (request ",
+    ),
+    (
+        "/wsgi/",
+        "POST /wsgi/up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n",
+        "is too large (413), POST /wsgi/up (request ",
+    ),
+    (
+        "/http/",
+        "GET /x/..//http/y HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n",
+        "(417), GET /x/..//http/y (request ",
+    ),
+    (
+        "/wsgi/",
+        "GET /wsgi/\"x\" HTTP/1.1\r\nHost: a\r\nA: LONG\r\n\r\n",
+        "(431), GET /wsgi/",
+    ),
+    (
+        "/wsgi/",
+        "GET /wsgi/much HTTP/1.1\r\nHost: a\r\n\r\n",
+        "of the response to GET /wsgi/much (request ",
+    ),
+];
+
+#[test]
+fn refusals_and_access_lines_name_the_application() {
+    let more = "log.access = 'json'\nrequest.max_body = 10\nhttp.max_field = 300\nhttp.write_timeout = '1s'\n";
+    for format in ["plain", "json"] {
+        let server = serve_with(format, more);
+        let mut open = Vec::new();
+        for (application, request, said) in REFUSED {
+            let mut connection = Connection::open(server.address());
+            connection.send(request.replace("LONG", &"x".repeat(400)).as_bytes());
+            open.push(connection);
+            let is_named = |line: &str| match format {
+                "json" => {
+                    serde_json::from_str::<Value>(line).unwrap()["application"] == *application
+                }
+                _ => line.contains(&format!(": {application}: ")),
+            };
+            server.wait_for_log(|log| with(log, said).any(is_named));
+        }
+        ask(&server, "/asgi/");
+        let accessed = |log: &str, status: u16, application: &str| {
+            log.lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+                .any(|line| line["status"] == status && line["application"] == application)
+        };
+        for (status, application) in [
+            (413, "/asgi/"),
+            (413, "/wsgi/"),
+            (417, "/http/"),
+            (200, "/asgi/"),
+        ] {
+            server.wait_for_log(|log| accessed(log, status, application));
+        }
+        drop(open);
+        server.stop();
     }
 }

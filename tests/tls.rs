@@ -101,6 +101,7 @@ def application(environ, start_response):
     for (file, option, said) in [
         (FILE, "--http2", "HTTP/2.0 https"),
         (FILE, "--http1.1", "HTTP/1.1 https"),
+        (FILE, "--http1.0", "HTTP/1.0 https"),
         (&off, "--http2", "HTTP/1.1 https"),
     ] {
         let folder = folder(file).file("app.py", app);

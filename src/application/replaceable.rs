@@ -6,6 +6,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::application::traffic::Traffic;
 use crate::interface::master_status::{ApplicationStatus, Status};
 use crate::interface::measurements::{
@@ -160,6 +162,10 @@ impl Application for Replaceable {
             timed.code = response.status.as_u16();
             response
         })
+    }
+
+    fn name_for(&self, host: &[u8], path: &Bytes) -> Option<Arc<str>> {
+        self.get().name_for(host, path)
     }
 
     fn takes_web_sockets(&self) -> bool {

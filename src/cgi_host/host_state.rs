@@ -53,16 +53,19 @@ pub(super) struct HostState {
 impl HostState {
     pub(super) fn new(options: CgiHostOptions) -> Self {
         let depot = Depot::new(options.folder.clone(), options.max_buffer);
+        let slots = ProcessSlots::new(
+            options.processes,
+            options.queue_length,
+            options.queue_timeout,
+        );
+        let depot = depot.with_total(options.max_buffers);
+        let depot = depot.with_waiting(Arc::clone(slots.count()));
         Self {
-            slots: ProcessSlots::new(
-                options.processes,
-                options.queue_length,
-                options.queue_timeout,
-            ),
+            slots,
             roster: RosterOfScripts::default(),
             mark: Mark::new(),
             left_groups: LeftGroups::new(),
-            depot: Arc::new(depot.with_total(options.max_buffers)),
+            depot: Arc::new(depot),
             ending: CancellationToken::new(),
             options,
         }

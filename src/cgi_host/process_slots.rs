@@ -1,12 +1,15 @@
 //! How many programs run at a time: the queue of the requests that wait for one to end.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::clients::{ClientNetwork, FairTurns};
 use crate::interface::master_status::{QueueStatus, seconds};
 use crate::interface::measurements::Distribution;
 
@@ -17,6 +20,10 @@ pub(super) struct ProcessSlots {
     queue_length: usize,
     queue_timeout: Duration,
     waiting: Mutex<WaitingRequests>,
+    /// Which of these is the next to get one.
+    turns: Arc<FairTurns>,
+    /// How many these are.
+    count: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +55,14 @@ impl ProcessSlots {
             queue_length,
             queue_timeout,
             waiting: Mutex::default(),
+            turns: Arc::default(),
+            count: Arc::default(),
         }
+    }
+
+    /// How many requests wait.
+    pub(super) fn count(&self) -> &Arc<AtomicUsize> {
+        &self.count
     }
 
     fn waiting(&self) -> MutexGuard<'_, WaitingRequests> {
@@ -56,36 +70,45 @@ impl ProcessSlots {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a slot, which is free again when it is dropped. First come, first served.
+    /// Takes a slot for a client's request, which is free again when it is dropped. Clients take turns.
     ///
     /// # Errors
     /// The queue is full, or the request has waited in it for too long.
-    pub(super) async fn take(&self) -> Result<OwnedSemaphorePermit, NoSlot> {
+    pub(super) async fn take(
+        &self,
+        client: Option<ClientNetwork>,
+    ) -> Result<OwnedSemaphorePermit, NoSlot> {
         // A slot that becomes free goes to the first that waits, so none is free where one waits.
         if let Ok(slot) = Arc::clone(&self.free).try_acquire_owned() {
             return Ok(slot);
         }
-        let place = self.enter()?;
-        let slot = Arc::clone(&self.free).acquire_owned();
+        let place = self.enter(client)?;
+        let slot = async {
+            let turn = self.turns.turn(client).await;
+            let _turn = turn.ok_or(NoSlot::QueueFull)?;
+            let slot = Arc::clone(&self.free).acquire_owned().await;
+            // It is never closed.
+            slot.map_err(|_| NoSlot::Ending)
+        };
         let slot = match self.queue_timeout {
             Duration::ZERO => slot.await,
             limit => timeout(limit, slot)
                 .await
                 .map_err(|_| NoSlot::TooLong(place.since.elapsed()))?,
-        };
+        }?;
         self.waiting().waits.record(place.since.elapsed());
-        // It is never closed.
-        slot.map_err(|_| NoSlot::Ending)
+        Ok(slot)
     }
 
-    fn enter(&self) -> Result<QueuePlace<'_>, NoSlot> {
+    fn enter(&self, client: Option<ClientNetwork>) -> Result<QueuePlace<'_>, NoSlot> {
         let mut waiting = self.waiting();
-        if waiting.since.len() >= self.queue_length {
+        if waiting.since.len() >= self.queue_length && !self.turns.displace_for(client) {
             return Err(NoSlot::QueueFull);
         }
         let (number, since) = (waiting.next, Instant::now());
         waiting.next += 1;
         waiting.since.insert(number, since);
+        self.count.store(waiting.since.len(), Relaxed);
         Ok(QueuePlace {
             slots: self,
             number,
@@ -118,7 +141,9 @@ struct QueuePlace<'a> {
 
 impl Drop for QueuePlace<'_> {
     fn drop(&mut self) {
-        self.slots.waiting().since.remove(&self.number);
+        let mut waiting = self.slots.waiting();
+        waiting.since.remove(&self.number);
+        self.slots.count.store(waiting.since.len(), Relaxed);
     }
 }
 
@@ -139,11 +164,11 @@ mod tests {
     #[tokio::test]
     async fn the_queue_is_bounded_in_length_and_in_time() {
         let slots = ProcessSlots::new(1, 2, Duration::from_millis(50));
-        let held = slots.take().await.expect("a free slot");
-        let (mut first, mut second) = (Box::pin(slots.take()), Box::pin(slots.take()));
+        let held = slots.take(None).await.expect("a free slot");
+        let (mut first, mut second) = (Box::pin(slots.take(None)), Box::pin(slots.take(None)));
         assert!(!is_ready(first.as_mut()));
         assert!(!is_ready(second.as_mut()));
-        assert_eq!(slots.take().await.err(), Some(NoSlot::QueueFull));
+        assert_eq!(slots.take(None).await.err(), Some(NoSlot::QueueFull));
         assert_eq!(slots.status().length, 2);
         drop(held);
         assert!(!is_ready(second.as_mut()), "the first comes first");
@@ -152,21 +177,21 @@ mod tests {
         assert!(matches!(second.await, Err(NoSlot::TooLong(_))));
         assert_eq!((slots.status().length, slots.status().oldest), (0, None));
         drop(held);
-        assert!(slots.take().await.is_ok());
+        assert!(slots.take(None).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_client_that_leaves_gives_up_its_place() {
         let slots = ProcessSlots::new(0, 1, Duration::ZERO);
-        let held = slots.take().await.expect("at least one slot");
-        let mut waiting = Box::pin(slots.take());
+        let held = slots.take(None).await.expect("at least one slot");
+        let mut waiting = Box::pin(slots.take(None));
         assert!(!is_ready(waiting.as_mut()));
         drop(waiting);
         assert_eq!(slots.status().length, 0);
         drop(held);
-        assert!(slots.take().await.is_ok());
+        assert!(slots.take(None).await.is_ok());
         let none = ProcessSlots::new(1, 0, Duration::ZERO);
-        let _held = none.take().await.expect("a free slot");
-        assert_eq!(none.take().await.err(), Some(NoSlot::QueueFull));
+        let _held = none.take(None).await.expect("a free slot");
+        assert_eq!(none.take(None).await.err(), Some(NoSlot::QueueFull));
     }
 }

@@ -105,7 +105,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.http.max_per_address = 100";
     "runner.http.max_streams" SettingKind::Integer { min: 1, max: 10_000 }, DefaultValue::Number(100),
         "Requests at a time on one connection",
-        "The largest number of requests that a client has under way at a time on one connection by HTTP/2; further ones wait at the client. Each may take up to 1 MiB of memory for a response that its client does not take. The requests beside the first one of each connection take at most half of `runner.http.max_connections`; further ones are refused so that the client may send them again.",
+        "The largest number of requests that a client has under way at a time on one connection by HTTP/2; further ones wait at the client. Each may take up to 1 MiB of memory for a response that its client does not take. The requests beside the first one of each connection take at most half of `runner.http.max_connections`, and those of one client no more than it leaves for others; further ones are refused so that the client may send them again.",
         "runner.http.max_streams = 250";
     "runner.http.max_target" SettingKind::Integer { min: 256, max: 65_000 }, DefaultValue::Number(16_384),
         "Longest target (path and query), in bytes",
@@ -177,7 +177,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.request.max_body = '10M'";
     "runner.request.queue_length" SettingKind::Integer { min: 0, max: 1_000_000 }, DefaultValue::Number(4000),
         "Requests that may wait for a worker",
-        "The number of requests that may wait for a worker. Further requests are answered with status 503.",
+        "The number of requests that may wait for a worker. Further requests are answered with status 503, or one of the client that has the most of them. Clients take turns: none waits for more than one request of each other client at a time, however many those have sent. A client is an address; of IPv6, the first 64 bits of one.",
         "runner.request.queue_length = 100";
     "runner.request.queue_timeout" SettingKind::Duration, DefaultValue::Number(30),
         "Time that a request may wait for a worker",
@@ -197,7 +197,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.response.max_buffer = '100M'";
     "runner.response.max_buffers" SettingKind::Size, DefaultValue::Number(10 << 30),
         "Bytes kept for all slow clients together",
-        "The bytes that are kept in files of all responses together, while their clients read slowly (`runner.response.max_buffer` is for each). Beyond this size, nothing more is kept: workers wait for their clients, as they do beyond `runner.response.max_buffer`. When all of them wait, requests wait in the queue (`runner.request.queue_length`, `.queue_timeout`) and are answered 503 beyond it; the connection of a client slower than `runner.http.min_rate` is closed. 0 is no limit.",
+        "The bytes that are kept in files of all responses together, while their clients read slowly (`runner.response.max_buffer` is for each). Each client address has as much at most as it leaves for others, so one alone half of it. Beyond this size, nothing more is kept: workers wait for their clients, as they do beyond `runner.response.max_buffer`; while requests wait for a worker, a response is broken off whose client takes nothing for 5 s and has its share. When all of them wait, requests wait in the queue (`runner.request.queue_length`, `.queue_timeout`) and are answered 503 beyond it; the connection of a client slower than `runner.http.min_rate` is closed. 0 is no limit.",
         "runner.response.max_buffers = '2G'";
     "runner.response.max_memory" SettingKind::Size, DefaultValue::Number(256 << 20),
         "Bytes of all responses in memory",

@@ -12,12 +12,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::gateway::connection_limit::client_network::network;
+use crate::clients::{ClientNetwork, ClientShares};
 use crate::gateway::connection_limit::turned_away_counts::TurnedAwayCounts;
 use crate::interface::master_status::ConnectionCounts;
 use crate::memory_release::Occupancy;
 
-mod client_network;
 pub mod stream_permit;
 mod turned_away_counts;
 
@@ -45,10 +44,10 @@ pub struct ConnectionLimit(Arc<LimitState>);
 #[derive(Debug)]
 struct LimitState {
     limit: AtomicUsize,
-    /// How many of them are streams ([`stream_permit`]).
-    streams: AtomicUsize,
-    /// The most connections of one [`network`].
-    per_network: AtomicUsize,
+    /// How many of them are streams ([`stream_permit`]), and of each client.
+    streams: Mutex<ClientShares>,
+    /// The most connections of one client.
+    per_client: AtomicUsize,
     /// The beginning of time as [`OpenConnection::since`] counts it.
     began: Instant,
     registry: Mutex<Registry>,
@@ -63,8 +62,8 @@ struct LimitState {
 #[derive(Debug, Default)]
 struct Registry {
     all: HashMap<u64, Arc<OpenConnection>>,
-    /// The number of connections from each [`network`].
-    networks: HashMap<IpAddr, usize>,
+    /// The number of connections of each client.
+    clients: HashMap<ClientNetwork, usize>,
     next: u64,
     /// Connections that were waiting for their clients at the last scan, longest first. A connection that began to wait
     /// later has waited for a shorter time than all of these.
@@ -82,8 +81,8 @@ struct Registry {
 #[derive(Debug, Default)]
 struct OpenConnection {
     number: u64,
-    /// Where it comes from, if that has been counted.
-    network: OnceLock<IpAddr>,
+    /// Whose it is, if that has been counted.
+    client: OnceLock<ClientNetwork>,
     /// Since when its client has been waited for; 0 while a request is worked on, and once the connection has ended.
     since: AtomicU64,
     /// The number of its streams whose requests are worked on.
@@ -114,8 +113,8 @@ impl Default for ConnectionLimit {
     fn default() -> Self {
         Self(Arc::new(LimitState {
             limit: AtomicUsize::new(usize::MAX),
-            streams: AtomicUsize::new(0),
-            per_network: AtomicUsize::new(usize::MAX),
+            streams: Mutex::default(),
+            per_client: AtomicUsize::new(usize::MAX),
             began: Instant::now(),
             registry: Mutex::default(),
             turned_away: TurnedAwayCounts::default(),
@@ -134,7 +133,7 @@ impl ConnectionLimit {
 
     /// Sets the most connections of one client address that may be open from now on.
     pub fn set_per_address(&self, limit: usize) {
-        self.0.per_network.store(limit.max(1), Ordering::Relaxed);
+        self.0.per_client.store(limit.max(1), Ordering::Relaxed);
     }
 
     fn get(&self) -> usize {
@@ -203,23 +202,23 @@ impl ConnectionLimit {
     #[must_use]
     pub fn admit_from(&self, address: IpAddr) -> Option<Permit> {
         let mut registry = self.registry();
-        let network = self.join(&mut registry, address)?;
+        let client = self.join(&mut registry, address)?;
         let permit = self.enter(&mut registry);
-        let _ = permit.connection.network.set(network);
+        let _ = permit.connection.client.set(client);
         Some(permit)
     }
 
     /// Counts a connection from an address; `None` if too many are open from there.
-    fn join(&self, registry: &mut Registry, address: IpAddr) -> Option<IpAddr> {
-        let network = network(address);
-        let limit = self.0.per_network.load(Ordering::Relaxed);
-        let count = registry.networks.get(&network).copied().unwrap_or_default();
+    fn join(&self, registry: &mut Registry, address: IpAddr) -> Option<ClientNetwork> {
+        let client = ClientNetwork::of(address);
+        let limit = self.0.per_client.load(Ordering::Relaxed);
+        let count = registry.clients.get(&client).copied().unwrap_or_default();
         if count >= limit {
             self.0.turned_away.refused();
             return None;
         }
-        registry.networks.insert(network, count + 1);
-        Some(network)
+        registry.clients.insert(client, count + 1);
+        Some(client)
     }
 
     fn enter(&self, registry: &mut Registry) -> Permit {
@@ -260,9 +259,9 @@ fn micros(time: Duration) -> u64 {
 }
 
 impl Registry {
-    /// Counts the end of a connection from a network.
-    fn leave(&mut self, network: IpAddr) {
-        if let Entry::Occupied(mut entry) = self.networks.entry(network) {
+    /// Counts the end of a connection of a client.
+    fn leave(&mut self, client: ClientNetwork) {
+        if let Entry::Occupied(mut entry) = self.clients.entry(client) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
                 entry.remove();
@@ -398,7 +397,7 @@ impl Permit {
     pub fn is_admitted_from(&self, address: IpAddr) -> bool {
         let joined = self.limit.join(&mut self.limit.registry(), address);
         // Each connection has one client.
-        joined.is_some_and(|network| self.connection.network.set(network).is_ok())
+        joined.is_some_and(|client| self.connection.client.set(client).is_ok())
     }
 
     /// Counts the connection as one whose client did not come to an agreement on TLS.
@@ -485,8 +484,8 @@ impl Drop for Permit {
             return self.set_waiting();
         }
         self.limit.registry().all.remove(&self.connection.number);
-        if let Some(network) = self.connection.network.get() {
-            self.limit.registry().leave(*network);
+        if let Some(client) = self.connection.client.get() {
+            self.limit.registry().leave(*client);
         }
         self.limit.0.connections.leave();
         // A connection that has ended is never the one that has waited the longest.

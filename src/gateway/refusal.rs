@@ -6,6 +6,7 @@ use std::fmt;
 use http::StatusCode;
 
 use crate::gateway::body::spool::SpoolError;
+use crate::interface::RequestName;
 use crate::protocol::cgi::environ::BadEnviron;
 
 /// Why a request is not passed on to the application.
@@ -33,6 +34,19 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} ({})", self.reason, self.status.as_u16())
+    }
+}
+
+/// A request that is refused, and what it is called, where its head could be read.
+pub(super) struct RefusedHead {
+    pub refusal: Refusal,
+    pub name: Option<Box<RequestName>>,
+}
+
+impl From<Refusal> for RefusedHead {
+    fn from(refusal: Refusal) -> Self {
+        let name = None;
+        Self { refusal, name }
     }
 }
 

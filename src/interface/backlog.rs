@@ -24,7 +24,7 @@ const IN_TRANSIT: usize = 128 * 1024;
 /// Smaller blocks are joined: each may keep a buffer of four times this size from being freed.
 const SMALL: usize = 16 * 1024;
 /// The most bytes that are joined, and the least that are written to the file at once.
-const PIECE: usize = 64 * 1024;
+pub(super) const PIECE: usize = 64 * 1024;
 
 /// How long the application waits for any client before its response goes to a file.
 const GRACE: Duration = Duration::from_millis(10);

@@ -53,24 +53,21 @@ impl BlockSender {
         self.push(block)
     }
 
-    /// Waits until there is room for a block, or the client has gone away.
+    /// Waits until there is room for a block, or the client has gone away; or is given up, since it takes nothing and has its
+    /// share of what is stored for all.
     pub async fn room(&self) {
         loop {
             let room = {
                 let mut backlog = lock(&self.0.backlog);
-                // The total limits what is written, and not what is waited for.
-                backlog.room(self.0.depot.limits.allowance(u64::MAX))
-            };
-            let patience = match room {
-                BacklogRoom::Yes => return,
-                BacklogRoom::Full(patience) => patience,
+                backlog.room(self.0.depot.limits.allowance_of_waiting())
             };
             let begun = Instant::now();
             let taken = self.0.taken.notified();
-            match patience {
+            match room {
+                BacklogRoom::Yes => return,
                 // The next turn finds out which of both has happened.
-                Some(patience) => drop(timeout(patience, taken).await),
-                None => taken.await,
+                BacklogRoom::Full(Some(patience)) => drop(timeout(patience, taken).await),
+                BacklogRoom::Full(None) => self.0.wait_without_room(taken).await,
             }
             lock(&self.0.backlog).waited += begun.elapsed();
         }
@@ -80,7 +77,7 @@ impl BlockSender {
     #[must_use]
     pub fn space(&self) -> usize {
         let backlog = lock(&self.0.backlog);
-        backlog.space(self.0.allowance(&backlog))
+        backlog.space(self.0.depot.limits.allowance_of_waiting())
     }
 
     /// Hands over a block, whether there is room or not.
@@ -112,7 +109,11 @@ impl BlockSender {
             }
             Recipient::Listening => {}
         }
-        let allowance = self.0.allowance(&backlog);
+        let allowance = match self.0.depot.limits.allowance_of_waiting() {
+            // Only then it matters whether there is room for it in a file.
+            short if short.is_short => self.0.allowance(&backlog),
+            enough => enough,
+        };
         let begins = backlog.push(block, allowance);
         self.0.account(&mut backlog);
         if begins {

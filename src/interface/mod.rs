@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 
 use crate::interface::master_status::Status;
@@ -17,7 +18,7 @@ pub use conversation::{
     CloseReason, Correspondent, Outgoing, WebSocket, WebSocketMessage, WebSocketSender, web_socket,
 };
 pub use request::{
-    Connection, Errors, Request, RequestBody, RequestIds, RequestName, RequestTimes, Scheme,
+    Connection, Errors, Request, RequestBody, RequestIds, RequestName, RequestNotes, Scheme,
     log_response,
 };
 pub use response::{Response, ResponseBody};
@@ -48,6 +49,13 @@ pub trait Application: Send + Sync {
     /// the wrapper knows better: so none of it is lost in one that passes on what it need not know.
     fn inner(&self) -> Vec<&dyn Application> {
         Vec::new()
+    }
+
+    /// The name in lines of the log of the application that would answer a request with this value of `Host` and this decoded
+    /// path, where a server has several.
+    fn name_for(&self, host: &[u8], path: &Bytes) -> Option<Arc<str>> {
+        let inner = self.inner();
+        inner.first().and_then(|inner| inner.name_for(host, path))
     }
 
     /// Whether it may accept WebSockets, so that clients are to know that they can offer them (RFC 8441 §3).

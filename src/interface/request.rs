@@ -1,15 +1,16 @@
 //! A request as an application sees it, complete, from any gateway.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use tokio::sync::mpsc::Sender;
 
+use crate::clients::ClientNetwork;
 use crate::interface::body_file::BodyFile;
 use crate::interface::tls_connection::TlsConnection;
 use crate::log::{LogKind, LogSubject};
@@ -46,16 +47,18 @@ pub struct Request {
     pub ids: Option<Arc<RequestIds>>,
     /// The application that answers it, by its name in lines of the log, where a server has several.
     pub application: Option<Arc<str>>,
-    /// Where its times are noted, if the gateway shows them.
-    pub times: Option<Arc<RequestTimes>>,
+    /// Where it is noted what becomes of it, if the gateway shows that.
+    pub notes: Option<Arc<RequestNotes>>,
     /// The client asks for a WebSocket, correctly, and the gateway can speak its protocol (RFC 6455 §4.2.1): a response
     /// whose body is [`ResponseBody::WebSocket`](crate::interface::ResponseBody::WebSocket) is possible.
     pub offers_web_socket: bool,
 }
 
-/// How long a request waited for a worker, and how long the worker was at it, as far as that is known.
+/// How long a request waited for a worker, and how long the worker was at it, as far as that is known; and the application that
+/// answers it.
 #[derive(Debug)]
-pub struct RequestTimes {
+pub struct RequestNotes {
+    application: OnceLock<Arc<str>>,
     /// In microseconds; the largest number if it is not known.
     queued: AtomicU64,
     service: AtomicU64,
@@ -64,17 +67,29 @@ pub struct RequestTimes {
 /// A time that is not known.
 const UNKNOWN: u64 = u64::MAX;
 
-impl Default for RequestTimes {
+impl Default for RequestNotes {
     fn default() -> Self {
         Self {
+            application: OnceLock::new(),
             queued: AtomicU64::new(UNKNOWN),
             service: AtomicU64::new(UNKNOWN),
         }
     }
 }
 
-impl RequestTimes {
-    /// Notes both.
+impl RequestNotes {
+    /// Notes the name of the application. The first one stands.
+    pub fn set_application(&self, name: &Arc<str>) {
+        self.application.get_or_init(|| Arc::clone(name));
+    }
+
+    /// The name of the application that answers it, where a server has several.
+    #[must_use]
+    pub fn application(&self) -> Option<&str> {
+        self.application.get().map(|name| &**name)
+    }
+
+    /// Notes both times.
     pub fn set(&self, queued: Duration, service: Duration) {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(UNKNOWN);
         self.queued.store(micros(queued), Relaxed);
@@ -154,6 +169,7 @@ pub struct RequestName {
     target: Arc<[u8]>,
     ids: Option<Arc<RequestIds>>,
     application: Option<Arc<str>>,
+    connection: Arc<Connection>,
 }
 
 impl fmt::Display for RequestName {
@@ -180,7 +196,42 @@ impl RequestName {
             target: Arc::from(&*request.target),
             ids: request.ids.clone(),
             application: request.application.clone(),
+            connection: Arc::clone(&request.connection),
         }
+    }
+
+    /// What a request is called that is refused, which has this name of an application.
+    #[must_use]
+    pub fn refused(
+        method: Method,
+        target: &[u8],
+        connection: &Arc<Connection>,
+        application: Option<Arc<str>>,
+    ) -> Self {
+        Self {
+            method,
+            target: Arc::from(target),
+            ids: None,
+            application,
+            connection: Arc::clone(connection),
+        }
+    }
+
+    /// Adds the ids of the request.
+    pub fn set_ids(&mut self, ids: Option<Arc<RequestIds>>) {
+        self.ids = ids;
+    }
+
+    /// The name of the application, where a server has several.
+    #[must_use]
+    pub fn application(&self) -> Option<&Arc<str>> {
+        self.application.as_ref()
+    }
+
+    /// Who the request comes from, if that is known by an address. Found out at each call.
+    #[must_use]
+    pub fn client(&self) -> Option<ClientNetwork> {
+        ClientNetwork::named(&self.connection.remote_addr)
     }
 
     /// The method.
@@ -207,6 +258,7 @@ impl RequestName {
     pub fn subject(&self) -> LogSubject<'_> {
         LogSubject {
             application: self.application.as_deref(),
+            client: self.client(),
             ..RequestIds::subject_of(self.ids.as_deref())
         }
     }

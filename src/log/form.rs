@@ -11,6 +11,7 @@ use rustix::fs::fstat;
 use super::control_characters::{escaped, escaped_but_colours};
 use super::json_object::JsonObject;
 use super::text::{with_ids, without_numbers};
+use crate::clients::ClientNetwork;
 use crate::clock::{self, PerSecond};
 
 /// How serious a message is.
@@ -139,6 +140,8 @@ pub struct LogSubject<'a> {
     pub request_id: Option<&'a str>,
     /// The id of the trace that the request belongs to.
     pub trace_id: Option<&'a str>,
+    /// The client that it comes from, so that its lines hide none about others. It stands in the text.
+    pub client: Option<ClientNetwork>,
 }
 
 impl<'a> LogSubject<'a> {
@@ -148,7 +151,17 @@ impl<'a> LogSubject<'a> {
         worker: None,
         request_id: None,
         trace_id: None,
+        client: None,
     };
+
+    /// The same, of a client with this address; empty on a Unix socket.
+    #[must_use]
+    pub fn connection_from(address: &str) -> Self {
+        Self {
+            client: ClientNetwork::named(address),
+            ..Self::default()
+        }
+    }
 
     /// An application, by its name if it has one.
     #[must_use]

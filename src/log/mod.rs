@@ -83,12 +83,12 @@ pub fn write(level: Level, subject: LogSubject<'_>, text: Arguments<'_>) {
     put(message_about(level, subject, &text.to_string()));
 }
 
-/// The same for messages that clients can cause as often as they like: some of each kind, about each application, are
-/// written in a second, the rest is counted.
+/// The same for messages that clients can cause as often as they like: some of each kind, about each application and
+/// from each client, are written in a second, the rest is counted.
 pub fn write_of(kind: LogKind, subject: LogSubject<'_>, text: Arguments<'_>) {
     let message = message_about(kind.level(), subject, &text.to_string());
     match QUEUE.get() {
-        Some(queue) => queue.put_of(kind, subject.application, message),
+        Some(queue) => queue.put_of(kind, subject, message),
         None => now(&message),
     }
 }

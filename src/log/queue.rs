@@ -124,13 +124,13 @@ impl LineQueue {
         self.wake(state);
     }
 
-    /// Adds lines of a kind that clients can cause as often as they like, about an application: some are taken, and the
+    /// Adds lines of a kind that clients can cause as often as they like: some are taken, and the
     /// rest is counted.
-    pub(super) fn put_of(&self, kind: LogKind, application: Option<&str>, text: String) {
+    pub(super) fn put_of(&self, kind: LogKind, subject: LogSubject<'_>, text: String) {
         let now = Instant::now();
         let mut state = self.lock();
         state.put_due(now);
-        if state.rates.admits(kind, application, now) {
+        if state.rates.admits(kind, subject, now) {
             state.put(text);
         }
         self.wake(state);

@@ -1,12 +1,13 @@
 //! Limits the lines of a kind that are written in a second, where clients, or an application at their request, can cause
 //! any number. The rest is counted, and the count is written when the second is over. Each application has a limit of its
-//! own, so that one that fails hides nothing of the others.
+//! own, so that one that fails hides nothing of the others, and of that each client has its share.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::form::Level;
+use super::form::{Level, LogSubject};
+use crate::clients::ClientShares;
 
 /// A kind of line that clients can cause as often as they like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,8 +48,11 @@ impl LogKind {
     }
 }
 
-/// How many lines of each kind, about each application, are written in a second.
+/// How many lines of each kind, about each application, are written in a second for a client.
 const LINES: u64 = 10;
+
+/// The same for all clients together. Where many cause lines, each has fewer ([`ClientShares`]).
+const ALL_LINES: u64 = 50;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -62,7 +66,9 @@ pub(super) struct RateLimit(BTreeMap<(LogKind, LineSource), Window>);
 #[derive(Debug)]
 struct Window {
     since: Instant,
-    lines: u64,
+    /// Those that are written, and for which clients.
+    written: ClientShares,
+    left_out: u64,
 }
 
 impl Window {
@@ -98,20 +104,25 @@ impl fmt::Display for LeftOut {
 }
 
 impl RateLimit {
-    /// Counts a line about an application; whether it is written. To be called after [`RateLimit::due`].
-    pub(super) fn admits(
-        &mut self,
-        kind: LogKind,
-        application: Option<&str>,
-        now: Instant,
-    ) -> bool {
-        let window = self.0.entry((kind, application.map(Box::from)));
-        let window = window.or_insert(Window {
+    /// Counts a line; whether it is written. To be called after [`RateLimit::due`].
+    pub(super) fn admits(&mut self, kind: LogKind, about: LogSubject<'_>, now: Instant) -> bool {
+        let window = self.0.entry((kind, about.application.map(Box::from)));
+        let window = window.or_insert_with(|| Window {
             since: now,
-            lines: 0,
+            written: ClientShares::default(),
+            left_out: 0,
         });
-        window.lines += 1;
-        window.lines <= LINES
+        let written = &mut window.written;
+        let has_room = match about.client {
+            Some(client) => written.of(client) < LINES && written.room(Some(client), ALL_LINES) > 0,
+            // Those for no client are few where there are clients.
+            None => written.unknown() < LINES,
+        };
+        match has_room {
+            true => written.add(about.client, 1),
+            false => window.left_out += 1,
+        }
+        has_room
     }
 
     /// The lines that were left out in seconds that are over.
@@ -126,7 +137,7 @@ impl RateLimit {
         let left_out = over.into_iter().map(|((kind, source), window)| LeftOut {
             source,
             kind,
-            lines: window.lines.saturating_sub(LINES),
+            lines: window.left_out,
         });
         left_out.filter(|left_out| left_out.lines > 0).collect()
     }
@@ -139,7 +150,7 @@ impl RateLimit {
 
     /// The time until the log is to say that lines were left out.
     pub(super) fn next(&self, now: Instant) -> Option<Duration> {
-        let behind = self.0.values().filter(|window| window.lines > LINES);
+        let behind = self.0.values().filter(|window| window.left_out > 0);
         let end = behind.map(Window::end).min()?;
         Some(end.saturating_duration_since(now))
     }
@@ -149,9 +160,10 @@ impl RateLimit {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{LINES, LeftOut, LogKind, RateLimit, SECOND};
+    use super::{ALL_LINES, LINES, LeftOut, LogKind, LogSubject, RateLimit, SECOND};
 
     fn admitted(limit: &mut RateLimit, kind: LogKind, about: Option<&str>, now: Instant) -> u64 {
+        let about = LogSubject::application(about);
         (0..100).filter(|_| limit.admits(kind, about, now)).count() as u64
     }
 
@@ -182,10 +194,14 @@ mod tests {
         assert_eq!(limit.next(over), None);
         assert_eq!(admitted(&mut limit, LogKind::Refused, None, over), LINES);
         // The permitted number leaves nothing out.
-        assert!((0..LINES).all(|_| limit.admits(LogKind::InvalidAnswer, None, over)));
+        assert!((0..LINES).all(|_| limit.admits(
+            LogKind::InvalidAnswer,
+            LogSubject::default(),
+            over
+        )));
         assert_eq!(limit.due(over + SECOND).len(), 1);
         for _ in 0..=LINES {
-            limit.admits(LogKind::InvalidAnswer, None, over);
+            limit.admits(LogKind::InvalidAnswer, LogSubject::default(), over);
         }
         assert_eq!(
             said(&limit.rest()),
@@ -207,5 +223,21 @@ mod tests {
         assert_eq!(about, [None, Some("/a/"), Some("/b/")]);
         // What is over takes no memory.
         assert!(limit.0.is_empty());
+    }
+    #[test]
+    fn a_client_that_causes_many_lines_hides_none_of_others() {
+        let start = Instant::now();
+        let mut limit = RateLimit::default();
+        let mut admitted = |client: u8, count: usize| {
+            let about = LogSubject::connection_from(&format!("192.0.2.{client}"));
+            let lines = (0..count).filter(|_| limit.admits(LogKind::Refused, about, start));
+            lines.count() as u64
+        };
+        assert_eq!(admitted(1, 100), LINES);
+        assert_eq!(admitted(2, 3), 3);
+        // However many do, the log stays short, and one more has a line.
+        let many: u64 = (3..9).map(|client| admitted(client, 100)).sum();
+        assert!(many + LINES + 3 < ALL_LINES, "{many}");
+        assert_eq!(admitted(9, 1), 1);
     }
 }

@@ -287,7 +287,9 @@ async fn tick(hub: Arc<Hub>) {
                 let mut pool = lock(&hub.pool);
                 // Answers may be in the rings that were not announced.
                 answers::collect_all(&mut pool);
-                upkeep::clock(&mut pool)
+                let checkup = upkeep::clock(&mut pool);
+                hub.depot.note_waiting(pool.queue.len());
+                checkup
             };
             next = checkup.next;
             for finding in checkup.findings {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::interface::body_file::BodyFile;
-use crate::interface::{Errors, Request, RequestBody, RequestName, RequestTimes, Response};
+use crate::interface::{Errors, Request, RequestBody, RequestName, RequestNotes, Response};
 use crate::log;
 use crate::protocol::worker::frame::RequestFrame;
 
@@ -26,7 +26,7 @@ pub(crate) struct PendingRequest {
     /// Its method and target, for the log.
     pub(crate) about: RequestName,
     /// Where its times are noted, if they are to be seen.
-    times: Option<Arc<RequestTimes>>,
+    notes: Option<Arc<RequestNotes>>,
     /// Since when it has been running, if the log has reported it as slow (`runner.request.slow`).
     pub(crate) slow_since: Option<Instant>,
     progress: Progress,
@@ -87,7 +87,7 @@ impl PendingRequest {
             entered: Instant::now(),
             offers_web_socket: request.offers_web_socket,
             about,
-            times: request.times,
+            notes: request.notes,
             slow_since: None,
             progress: Progress::Waiting(reply),
         };
@@ -96,9 +96,9 @@ impl PendingRequest {
 
     /// Notes how long its worker was at it, up to now, and so how long it had waited for that.
     pub(crate) fn note_service(&self, service: Duration, now: Instant) {
-        if let Some(times) = &self.times {
+        if let Some(notes) = &self.notes {
             let all = now.saturating_duration_since(self.entered);
-            times.set(all.saturating_sub(service), service);
+            notes.set(all.saturating_sub(service), service);
         }
     }
 

@@ -257,7 +257,7 @@ impl RedirectedRequest {
             errors: self.errors.clone(),
             ids: self.ids.clone(),
             application: self.application.clone(),
-            times: None,
+            notes: None,
             offers_web_socket: false,
         })
     }

@@ -179,7 +179,7 @@ fn redirected(request: &Request, mount: &[u8], to: Bytes) -> Option<Request> {
         errors: request.errors.clone(),
         ids: request.ids.clone(),
         application: request.application.clone(),
-        times: None,
+        notes: None,
         offers_web_socket: false,
     })
 }

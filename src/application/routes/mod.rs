@@ -15,6 +15,7 @@ pub(super) mod slash_redirect;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{StatusCode, header};
 
 use crate::application::routes::normal_path::NormalPath;
@@ -80,6 +81,14 @@ impl Application for Routes {
             Ok(application) => Arc::clone(application).respond(request),
             Err(response) => Box::pin(std::future::ready(*response)),
         }
+    }
+
+    fn name_for(&self, host: &[u8], path: &Bytes) -> Option<Arc<str>> {
+        let normal = NormalPath::of(path);
+        let path = normal.path(path);
+        let found = self.table.find(host, path)?;
+        let rest = Bytes::copy_from_slice(path.get(found.length..)?);
+        found.to.name_for(host, &rest)
     }
 
     fn inner(&self) -> Vec<&dyn Application> {

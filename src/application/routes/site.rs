@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::interface::master_status::Status;
 use crate::interface::{Application, Pending, Request, Response};
 
@@ -33,6 +35,10 @@ impl Site {
 impl Application for Site {
     fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
         Arc::clone(&self.front).respond(request)
+    }
+
+    fn name_for(&self, host: &[u8], path: &Bytes) -> Option<Arc<str>> {
+        self.front.name_for(host, path)
     }
 
     /// The front is left out: what is behind it would be asked twice.

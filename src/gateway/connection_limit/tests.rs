@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use proptest::prelude::*;
 
+use crate::gateway::connection_limit::stream_permit::StreamPermit;
 use crate::gateway::connection_limit::*;
 
 /// In microseconds.
@@ -358,5 +359,30 @@ fn each_client_has_its_share_whatever_addresses_it_has() {
         assert!(admit(third).is_some(), "{addresses:?}");
     }
     assert_eq!(limit.count().open, 0);
-    assert!(limit.registry().networks.is_empty());
+    assert!(limit.registry().clients.is_empty());
+}
+
+/// A client has as many streams as it likes at no cost.
+#[test]
+fn a_client_leaves_streams_for_others() {
+    let limit = ConnectionLimit::default();
+    limit.set(20);
+    let admit = |address: &str| {
+        let permit = limit.admit_from(address.parse().expect("an address"));
+        permit.expect("no limit for an address")
+    };
+    let streams = |permit: &Permit| -> Vec<StreamPermit> {
+        std::iter::from_fn(|| StreamPermit::of(permit)).collect()
+    };
+    let greedy = [admit("192.0.2.1"), admit("192.0.2.1")];
+    let taken = greedy.each_ref().map(streams);
+    assert_eq!(taken.each_ref().map(Vec::len), [5, 0]);
+    let other = admit("192.0.2.2");
+    let of_other = streams(&other);
+    assert_eq!(of_other.len(), 3);
+    // A proxy has many clients.
+    let proxy = limit.admit();
+    assert_eq!(streams(&proxy).len(), 2);
+    drop((taken, of_other));
+    assert_eq!(streams(&proxy).len(), 10);
 }

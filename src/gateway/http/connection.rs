@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::StatusCode;
+use http::uri::PathAndQuery;
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -36,12 +37,12 @@ use crate::gateway::http::transport::{self, Transport};
 use crate::gateway::http::upload::ReceivedBody;
 use crate::gateway::http::websocket::{self, acceptance, acceptance::OfferedWebSocket};
 use crate::gateway::http::{keep_alive, shadow_parser, upload};
-use crate::gateway::refusal::Refusal;
+use crate::gateway::refusal::{Refusal, RefusedHead};
 use crate::gateway::request_ids;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::interface::measurements::{MethodName, RefusedRequest};
 use crate::interface::{
-    Errors, Pending, Request, RequestBody, RequestIds, RequestTimes, Response, Scheme,
+    Errors, Pending, Request, RequestBody, RequestIds, RequestNotes, Response, Scheme,
 };
 use crate::log::{LogKind, LogSubject};
 use crate::panics::{Caught, Panicked, caught, caught_call};
@@ -68,7 +69,7 @@ pub(super) fn refuse(stream: &Stream, peer: Peer, scheme: Scheme) {
     };
     crate::log_of!(
         LogKind::Refused,
-        about = LogSubject::CONNECTION,
+        about = LogSubject::connection_from(&client),
         "refused a connection from {client}: it has too many open (503, runner.http.max_per_address)"
     );
     if scheme == Scheme::Https {
@@ -97,8 +98,7 @@ pub(super) struct BegunHttp2 {
 }
 
 /// Serves one connection to its end, unless its client begins with HTTP/2.
-pub(super) async fn serve(stream: Stream, state: ConnectionState) -> Option<BegunHttp2> {
-    let state = Arc::new(state);
+pub(super) async fn serve(stream: Stream, state: Arc<ConnectionState>) -> Option<BegunHttp2> {
     let transport = Transport::new(stream, &state);
     let mut builder = http1::Builder::new();
     let limits = state.gateway.options.head_limits;
@@ -118,7 +118,9 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) -> Option<Begu
             let mut parser = shadow_parser::lock(&state.parser);
             (parser.head_ended(framing), parser.is_at_upgrade())
         };
-        let begun = caught_call("a request", || begin(&state, request, hidden, is_upgrade));
+        let begun = caught_call("a request", || {
+            begin(&state, request, hidden.as_ref(), is_upgrade)
+        });
         Reply {
             answer: caught("a request", answer(Arc::clone(&state), begun)),
         }
@@ -137,7 +139,7 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) -> Option<Begu
         interruption = Seldom::new(interruption) => {
             if interruption == Interruption::Asked
                 && shadow_parser::lock(&state.parser).is_in_head() {
-                log_refusal(&state, None, "its head is not waited for any longer");
+                log_refusal(&state, "its head is not waited for any longer");
                 note_unread(&state, StatusCode::REQUEST_TIMEOUT);
                 let transport = conversation.into_parts().io.into_inner();
                 transport.refuse_at_once(closing_answer(StatusCode::REQUEST_TIMEOUT).as_bytes());
@@ -191,13 +193,12 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) -> Option<Begu
         // It has answered 400. The shadow parser, which is to refuse all that hyper would, has let it pass.
         unread = true;
         note_unread(&state, StatusCode::BAD_REQUEST);
-        log_refusal(&state, None, error);
+        log_refusal(&state, error);
     }
     match transport.overdue() {
         Some(Overdue::Head) => {
             log_refusal(
                 &state,
-                None,
                 "its head took too long (408, runner.http.head_timeout)",
             );
             note_unread(&state, StatusCode::REQUEST_TIMEOUT);
@@ -237,17 +238,13 @@ fn log_unread(state: &ConnectionState, status: StatusCode) {
     }
 }
 
-pub(super) fn log_refusal(
-    state: &ConnectionState,
-    ids: Option<&RequestIds>,
-    reason: impl std::fmt::Display,
-) {
+/// Logs that a request was refused of which nothing is known but the client.
+pub(super) fn log_refusal(state: &ConnectionState, reason: impl std::fmt::Display) {
     let client = state.client_name();
-    let named = ids.map_or_else(String::new, |ids| format!(" ({ids})"));
     crate::log_of!(
         LogKind::Refused,
-        about = RequestIds::subject_of(ids),
-        "refused a request from {client}: {reason}{named}"
+        about = state.subject(),
+        "refused a request from {client}: {reason}"
     );
 }
 
@@ -274,7 +271,7 @@ impl<F: Future<Output = hyper::Response<ReplyBody>>> Future for Reply<F> {
 /// A request that has come in.
 pub(super) struct Begun {
     exchange: Exchange,
-    answering: Result<Answering, Refusal>,
+    answering: Result<Answering, RefusedHead>,
 }
 
 /// A request whose head is good.
@@ -284,14 +281,14 @@ enum Answering {
     /// It is for the server itself, or to be made by https.
     Own(Box<Response>),
     /// Its body comes first.
-    Receiving(Pending<'static, Result<Response, Refusal>>),
+    Receiving(Pending<'static, Result<Response, RefusedHead>>),
 }
 
 /// Checks the head of a request, and passes the request on if that is all of it. `is_upgrade` if a WebSocket may follow.
 pub(super) fn begin<B: ReceivedBody>(
     state: &Arc<ConnectionState>,
     mut request: hyper::Request<B>,
-    hidden: Option<Hidden>,
+    hidden: Option<&Hidden>,
     is_upgrade: bool,
 ) -> Begun {
     let mut exchange = Exchange::new(state, &request);
@@ -299,16 +296,16 @@ pub(super) fn begin<B: ReceivedBody>(
         let ids = request_ids::assign(request.headers_mut(), state.is_from_proxy);
         exchange.ids = Some(ids);
     }
-    let mut times = None;
+    let mut notes = None;
     let original = OriginalRequest::read(state, request.headers_mut());
-    if let Some(Hidden::Refused(refusal, None)) = &hidden {
+    if let Some(Hidden::Refused(refusal, None)) = hidden {
         log_unread(state, refusal.status);
     } else if let Some(options) = &state.gateway.options.access_log {
         let connection = original.as_ref().map(|original| &original.connection);
         let connection = connection.unwrap_or(&state.connection);
-        let mut line = LogLine::new(options, connection, &request, hidden.as_ref());
+        let mut line = LogLine::new(options, connection, &request, hidden);
         line.ids.clone_from(&exchange.ids);
-        times.clone_from(&line.times);
+        notes.clone_from(&line.notes);
         exchange.log_line = Some(Box::new(line));
     }
     // Where no WebSocket follows, the end does.
@@ -316,9 +313,11 @@ pub(super) fn begin<B: ReceivedBody>(
     let offer = is_upgrade.then_some(&mut exchange.offer);
     let marks = RequestMarks {
         ids: exchange.ids.clone(),
-        times,
+        notes,
     };
-    let checked = original.and_then(|original| check(state, request, hidden, original));
+    let checked = original
+        .map_err(RefusedHead::from)
+        .and_then(|original| check(state, request, hidden, original));
     let answering = checked.and_then(|(head, body)| {
         exchange.is_encrypted = head.1.connection.scheme == Scheme::Https;
         pass_on(state, head, body, offer, marks)
@@ -333,12 +332,28 @@ pub(super) fn begin<B: ReceivedBody>(
 fn check<B: Body>(
     state: &ConnectionState,
     request: hyper::Request<B>,
-    hidden: Option<Hidden>,
+    hidden: Option<&Hidden>,
     original: OriginalRequest,
-) -> Result<((CheckedHead, Mount), B), Refusal> {
+) -> Result<((CheckedHead, Mount), B), RefusedHead> {
     let (parts, body) = request.into_parts();
-    let mut head = request_head::check(parts, hidden, !body.is_end_stream())?;
-    state.gateway.check_acceptance(&state.connection)?;
+    let connection = &original.connection;
+    if let Err(refusal) = request_head::check(&parts, hidden, !body.is_end_stream()) {
+        if let Some(Hidden::Refused(_, None)) = hidden {
+            // Not even its first line is known.
+            return Err(refusal.into());
+        }
+        let sent = hidden.and_then(Hidden::sent);
+        let path = parts.uri.path_and_query();
+        let target = sent.map_or(path.map_or("", PathAndQuery::as_str).as_bytes(), |it| it);
+        let head = (&parts.method, target, &parts.headers);
+        return Err(state.refused(refusal, connection, head));
+    }
+    let sent = hidden.and_then(Hidden::sent).cloned();
+    let mut head = request_head::take_apart(parts, sent)?;
+    state
+        .gateway
+        .check_acceptance(&state.connection)
+        .map_err(|refusal| state.refused(refusal, connection, head.known()))?;
     let mount = original.apply(&mut head)?;
     Ok(((head, mount), body))
 }
@@ -346,13 +361,13 @@ fn check<B: Body>(
 /// What the log has of a request.
 struct RequestMarks {
     ids: Option<Arc<RequestIds>>,
-    times: Option<Arc<RequestTimes>>,
+    notes: Option<Arc<RequestNotes>>,
 }
 
 impl RequestMarks {
     fn put(self, request: &mut Request) {
         request.ids = self.ids;
-        request.times = self.times;
+        request.notes = self.notes;
     }
 }
 
@@ -362,7 +377,7 @@ fn pass_on<B: ReceivedBody>(
     body: B,
     offer: Option<&mut Option<Box<OfferedWebSocket>>>,
     marks: RequestMarks,
-) -> Result<Answering, Refusal> {
+) -> Result<Answering, RefusedHead> {
     let own = acme_challenge::answer(state, &head.0);
     if let Some(response) = own.or_else(|| redirect(state, &head.0, &head.1)) {
         state
@@ -372,19 +387,25 @@ fn pass_on<B: ReceivedBody>(
     }
     let application = Arc::clone(&state.gateway.application);
     if body.is_end_stream() {
-        let mut request = whole(state, head, RequestBody::Empty)?;
+        check_end(state).map_err(|it| state.refused(it, &head.1.connection, head.0.known()))?;
+        let mut request = whole(head, RequestBody::Empty);
         marks.put(&mut request);
         if let Some(offer) = offer {
             let compression = state.gateway.options.web_sockets.compression;
-            *offer = acceptance::offered(&request, compression, state.is_ending())?;
+            let offered = acceptance::offered(&request, compression, state.is_ending());
+            let known = (&request.method, &*request.target, &request.headers);
+            *offer = offered.map_err(|it| state.refused(it, &request.connection, known))?;
             request.offers_web_socket = offer.is_some();
         }
         return Ok(Answering::Whole(application.respond(request)));
     }
     let state = Arc::clone(state);
     Ok(Answering::Receiving(Box::pin(async move {
-        let body = upload::receive(body, &state).await?;
-        let mut request = whole(&state, head, body)?;
+        let received = upload::receive(body, &state).await;
+        let received = received.and_then(|body| check_end(&state).map(|()| body));
+        let received =
+            received.map_err(|refusal| state.refused(refusal, &head.1.connection, head.0.known()));
+        let mut request = whole(head, received?);
         marks.put(&mut request);
         Ok(application.respond(request).await)
     })))
@@ -410,7 +431,7 @@ pub(super) async fn answer(
             Ok(*response)
         }
         Ok(Answering::Receiving(response)) => response.await,
-        Err(refusal) => Err(refusal),
+        Err(refused) => Err(refused),
     };
     let response = match answered {
         Ok(response) => {
@@ -419,16 +440,24 @@ pub(super) async fn answer(
             exchange.close |= state.has_answered_enough();
             response
         }
-        Err(refusal) => {
+        Err(mut refused) => {
             exchange.close = true;
+            let refusal = &refused.refusal;
             state.unread.store(true, Ordering::Relaxed);
             state.gateway.application.note_refused(RefusedRequest {
                 method: exchange.method_name(),
                 status: refusal.status,
             });
-            log_refusal(&state, exchange.ids.as_deref(), &refusal);
-            let mut reply = hyper_response::convert(Response::plain(refusal.status), exchange);
-            if refusal.status == StatusCode::UPGRADE_REQUIRED {
+            let status = refusal.status;
+            if let Some(name) = &mut refused.name {
+                name.set_ids(exchange.ids.clone());
+                if let Some(line) = &mut exchange.log_line {
+                    line.application = name.application().cloned();
+                }
+            }
+            state.log_refused(&refused, exchange.ids.as_deref());
+            let mut reply = hyper_response::convert(Response::plain(status), exchange);
+            if status == StatusCode::UPGRADE_REQUIRED {
                 acceptance::demand_version(reply.headers_mut());
             }
             return reply;
@@ -437,18 +466,19 @@ pub(super) async fn answer(
     hyper_response::convert(response, exchange)
 }
 
-/// The request, all of which is there.
-fn whole(
-    state: &ConnectionState,
-    (head, mount): (CheckedHead, Mount),
-    body: RequestBody,
-) -> Result<Request, Refusal> {
+/// Checks that a request ends where hyper believes.
+fn check_end(state: &ConnectionState) -> Result<(), Refusal> {
     // hyper may have read beyond the end of a body in which the shadow parser has found a fault.
     upload::check(state)?;
-    if !shadow_parser::lock(&state.parser).is_in_step() {
-        return Err(request_head::unclear_end());
+    match shadow_parser::lock(&state.parser).is_in_step() {
+        true => Ok(()),
+        false => Err(request_head::unclear_end()),
     }
-    Ok(Request {
+}
+
+/// The request, all of which is there.
+fn whole((head, mount): (CheckedHead, Mount), body: RequestBody) -> Request {
+    Request {
         method: head.method,
         target: head.target,
         script_name: mount.script_name,
@@ -462,7 +492,7 @@ fn whole(
         errors: Errors::Log,
         ids: None,
         application: None,
-        times: None,
+        notes: None,
         offers_web_socket: false,
-    })
+    }
 }

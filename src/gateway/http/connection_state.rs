@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::sync::watch;
 
 use crate::gateway::connection_limit::Permit;
@@ -14,13 +15,14 @@ use crate::gateway::http::file_parts::FileParts;
 use crate::gateway::http::http_options::HttpOptions;
 use crate::gateway::http::shadow_parser::{self, ShadowParser};
 use crate::gateway::http::websocket::acceptance::AcceptedWebSocket;
-use crate::gateway::refusal::Refusal;
+use crate::gateway::refusal::{Refusal, RefusedHead};
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::gateway::socket::tls::TlsSetup;
 use crate::gateway::socket::tls::tls_handshake::Handshakes;
 use crate::gateway::socket::url::Host;
-use crate::interface::{Application, Connection, Scheme, TlsConnection};
+use crate::interface::{Application, Connection, RequestIds, RequestName, Scheme, TlsConnection};
 use crate::log::{LogKind, LogSubject};
+use crate::protocol::cgi::path_info;
 use crate::protocol::proxy::proxy_head::{ProxiedAddresses, ProxyHead};
 
 /// What all connections of a gateway share that were accepted under the same options.
@@ -61,6 +63,8 @@ pub(super) struct ConnectionState {
     /// The client has not taken all that hyper wants to write. A response that is over for its application may not be for its
     /// client.
     pub is_behind: AtomicBool,
+    /// The request whose response was begun last.
+    answered: Mutex<Option<RequestName>>,
     /// What follows the response 101 that hyper is writing.
     accepted: Mutex<Option<Box<AcceptedWebSocket>>>,
     /// Parts of files that the system is to send; `None` where it cannot.
@@ -135,6 +139,7 @@ impl ConnectionState {
             unread: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
+            answered: Mutex::default(),
             accepted: Mutex::default(),
             file_parts: Some(FileParts::default()),
         }
@@ -152,6 +157,7 @@ impl ConnectionState {
             unread: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
+            answered: Mutex::default(),
             accepted: Mutex::default(),
             file_parts: None,
         }
@@ -186,21 +192,83 @@ impl ConnectionState {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Notes which request is answered now.
+    pub(super) fn note_answered(&self, name: Option<RequestName>) {
+        *self.answered() = name;
+    }
+
+    fn answered(&self) -> MutexGuard<'_, Option<RequestName>> {
+        // No operation under the lock leaves it half done.
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names a request that is refused, with the application that would answer it.
+    pub(super) fn refused(
+        &self,
+        refusal: Refusal,
+        connection: &Arc<Connection>,
+        (method, target, headers): (&Method, &[u8], &HeaderMap),
+    ) -> RefusedHead {
+        let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+        let host = host.unwrap_or(connection.server_name.as_bytes());
+        let (path, _) = path_info::split_query(target);
+        let path = path_info::decode(Bytes::copy_from_slice(path));
+        let application = &self.gateway.application;
+        let application = path
+            .filter(|path| path.starts_with(b"/"))
+            .and_then(|path| application.name_for(host, &path));
+        let name = RequestName::refused(method.clone(), target, connection, application);
+        let name = Some(Box::new(name));
+        RefusedHead { refusal, name }
+    }
+
+    /// What a line of the log about the connection is about.
+    pub(super) fn subject(&self) -> LogSubject<'_> {
+        LogSubject::connection_from(&self.connection.remote_addr)
+    }
+
     /// Logs that the connection was closed, or one of its streams, since the client takes a response too slowly.
     pub(super) fn log_slow_client(&self, closed: &str) {
-        let name = self.client_name();
-        match self.gateway.options.min_rate {
-            0 => crate::log_of!(
-                LogKind::Closed,
-                about = LogSubject::CONNECTION,
-                "closed {closed} from {name}: it takes nothing of a response"
+        let client = self.client_name();
+        let (rate, limit) = match self.gateway.options.min_rate {
+            0 => ("nothing".to_owned(), ""),
+            rate => (
+                format!("less than {rate} bytes a second"),
+                " (runner.http.min_rate)",
             ),
-            rate => crate::log_of!(
-                LogKind::Closed,
-                about = LogSubject::CONNECTION,
-                "closed {closed} from {name}: it takes less than {rate} bytes a second of a response (runner.http.min_rate)"
-            ),
-        }
+        };
+        let name = self.answered().clone();
+        let (about, response) = match &name {
+            Some(name) => (name.subject(), format!("the response to {name}")),
+            None => (self.subject(), "a response".to_owned()),
+        };
+        crate::log_of!(
+            LogKind::Closed,
+            about = about,
+            "closed {closed} from {client}: it takes {rate} of {response}{limit}"
+        );
+    }
+
+    /// Logs that a request was refused, and names it as far as it is known.
+    pub(super) fn log_refused(&self, refused: &RefusedHead, ids: Option<&RequestIds>) {
+        let RefusedHead { refusal, name } = refused;
+        let client = self.client_name();
+        let (about, named) = match (name, ids) {
+            (Some(name), _) => (name.subject(), format!(", {name}")),
+            (None, Some(ids)) => {
+                let about = LogSubject {
+                    client: self.subject().client,
+                    ..ids.subject()
+                };
+                (about, format!(" ({ids})"))
+            }
+            (None, None) => (self.subject(), String::new()),
+        };
+        crate::log_of!(
+            LogKind::Refused,
+            about = about,
+            "refused a request from {client}: {refusal}{named}"
+        );
     }
 
     /// The client, as log lines name it.

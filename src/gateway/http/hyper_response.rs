@@ -178,8 +178,7 @@ pub(super) fn convert(
         line.answer(status);
     }
     let has_body = exchange.method != Method::HEAD && may_have_body(status);
-    let about = about.as_ref();
-    let mut announced = announced(&mut headers, about);
+    let mut announced = announced(&mut headers, about.as_ref());
     let compresses = !exchange.state.gateway.options.compression.is_empty();
     let (body, compressor) = match compresses && may_have_body(status) {
         true => {
@@ -199,8 +198,12 @@ pub(super) fn convert(
     if close {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    let state = Arc::clone(&exchange.state);
     let body = if has_body {
-        let body = EncodedBody::new(OutgoingBody::new(body, announced, about), compressor);
+        let body = EncodedBody::new(
+            OutgoingBody::new(body, announced, about.as_ref()),
+            compressor,
+        );
         // Of HTTP/1, hyper writes it.
         if let (true, Some(left)) = (is_multiplexed, body.left())
             && let Ok(entry) = headers.try_entry(header::CONTENT_LENGTH)
@@ -223,6 +226,7 @@ pub(super) fn convert(
         }
         ReplyBody::whole(ResponseBody::Bytes(Bytes::new()))
     };
+    state.note_answered(about);
     add_date(&mut headers);
     let mut reply = hyper::Response::new(body);
     *reply.status_mut() = status;

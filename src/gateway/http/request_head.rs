@@ -21,19 +21,45 @@ pub(super) struct CheckedHead {
     pub headers: HeaderMap,
 }
 
+impl CheckedHead {
+    /// What the log knows a request by.
+    pub(super) fn known(&self) -> (&Method, &[u8], &HeaderMap) {
+        (&self.method, &self.target, &self.headers)
+    }
+}
+
 /// The refusal of a request whose end this parser and hyper do not agree on.
 pub(super) fn unclear_end() -> Refusal {
     Refusal::malformed("it is not clear where the request ends")
 }
 
-/// Checks a head and takes it apart.
+/// Checks a head but for its target.
 ///
 /// # Errors
 /// The refusal of a head with a fault.
 pub(super) fn check(
-    parts: request::Parts,
-    hidden: Option<Hidden>,
+    parts: &request::Parts,
+    hidden: Option<&Hidden>,
     has_body: bool,
+) -> Result<(), Refusal> {
+    match hidden {
+        Some(Hidden::Refused(refusal, _)) => return Err(refusal.clone()),
+        Some(Hidden::UnclearEnd) => return Err(unclear_end()),
+        Some(Hidden::Target(_)) | None => {}
+    }
+    check_method(&parts.method, has_body)?;
+    check_host(&parts.headers, parts.version)?;
+    check_single(&parts.headers)?;
+    check_expect(&parts.headers, parts.version)
+}
+
+/// Takes a head apart that was checked. `sent` is a target that hyper does not accept.
+///
+/// # Errors
+/// The refusal of a target with a fault.
+pub(super) fn take_apart(
+    parts: request::Parts,
+    sent: Option<Bytes>,
 ) -> Result<CheckedHead, Refusal> {
     let request::Parts {
         method,
@@ -42,16 +68,6 @@ pub(super) fn check(
         mut headers,
         ..
     } = parts;
-    let sent = match hidden {
-        Some(Hidden::Refused(refusal, _)) => return Err(refusal),
-        Some(Hidden::UnclearEnd) => return Err(unclear_end()),
-        Some(Hidden::Target(target)) => Some(target),
-        None => None,
-    };
-    check_method(&method, has_body)?;
-    check_host(&headers, version)?;
-    check_single(&headers)?;
-    check_expect(&headers, version)?;
     let target = read_target(&method, uri, sent, &mut headers)?;
     let (path, query) = path_info::split_query(&target);
     let path_info = path_info::decode(target.slice_ref(path));

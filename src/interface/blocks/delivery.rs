@@ -1,18 +1,25 @@
 //! What both ends of the body of a response share: the part that its client has not received, and who is told of it.
 
 use std::fmt;
-use std::sync::atomic::Ordering::Relaxed;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+use tokio::time::timeout;
 
-use crate::interface::backlog::{Backlog, BodyEnd, Recipient, ResponseAllowance};
+use crate::clients::ClientNetwork;
+use crate::interface::backlog::{Backlog, BodyEnd, PIECE, Recipient, ResponseAllowance};
 use crate::interface::blocks::depot::Depot;
 use crate::interface::body_file::BodyFile;
 use crate::interface::conversation::Correspondent;
 use crate::interface::request::{RequestName, log_response};
 use crate::log::LogKind;
+
+/// How long a client may take nothing of a response that cannot be stored, since the client has its share of all that is.
+const WITHOUT_SHARE: Duration = Duration::from_secs(5);
 
 /// The part of a response that its client has not received.
 pub(super) struct Delivery {
@@ -73,8 +80,47 @@ impl Delivery {
         self.log(LogKind::InvalidAnswer, what);
     }
 
+    /// The client, if its share is counted.
+    fn client(&self) -> Option<ClientNetwork> {
+        self.about.as_ref().and_then(RequestName::client)
+    }
+
+    /// What the response may take now. It takes long to find out how much of its file.
     pub(super) fn allowance(&self, backlog: &Backlog) -> ResponseAllowance {
-        self.depot.limits.allowance(backlog.kept.end)
+        let limits = &self.depot.limits;
+        limits.allowance(backlog.kept.end, self.client())
+    }
+
+    /// Whether no more of the response is stored since its client has its share of all that is.
+    fn has_no_share(&self) -> bool {
+        let used = lock(&self.backlog).kept.end;
+        let limits = &self.depot.limits;
+        let client = self.client();
+        let has_some = client.is_some_and(|client| limits.stored().of(client) > 0);
+        // Less is not written.
+        has_some && used < limits.file && limits.room(client) < PIECE as u64
+    }
+
+    /// Waits while no more of the response is stored, until its client takes some of it. A worker is busy for as long: while
+    /// requests wait for one, a client that has its share, and takes nothing, is not waited for.
+    pub(super) async fn wait_without_room(&self, taken: Notified<'_>) {
+        let mut taken = pin!(taken);
+        while timeout(WITHOUT_SHARE, taken.as_mut()).await.is_err() {
+            if self.depot.is_crowded() && self.has_no_share() {
+                self.log(LogKind::NotStored, format_args!(
+                    "broke off the response, since other requests wait: its client takes nothing of it, and has its share of what is kept for slow clients (runner.response.max_buffers)"
+                ));
+                return self.break_off();
+            }
+        }
+    }
+
+    /// Ends the response before its end, for the application and its client.
+    fn break_off(&self) {
+        let mut backlog = lock(&self.backlog);
+        backlog.ending = BodyEnd::Truncated;
+        self.leave(&mut backlog);
+        backlog.wake_reader();
     }
 
     /// Counts what is in memory of the response, after each change of that.
@@ -105,7 +151,7 @@ impl Delivery {
                     backlog.in_transit = piece.len();
                     backlog.charged += piece.len() as u64;
                     let length = piece.len() as u64;
-                    self.depot.limits.stored.fetch_add(length, Relaxed);
+                    self.depot.limits.stored().add(self.client(), length);
                 } else {
                     backlog.writing = false;
                     self.give_back(&mut backlog);
@@ -180,7 +226,9 @@ impl Delivery {
     /// Nothing of the response is stored any more.
     fn release(&self, backlog: &mut Backlog) {
         let charged = std::mem::take(&mut backlog.charged);
-        self.depot.limits.stored.fetch_sub(charged, Relaxed);
+        if charged > 0 {
+            self.depot.limits.stored().subtract(self.client(), charged);
+        }
     }
 
     pub(super) fn delivered(&self, backlog: &mut Backlog) {
@@ -220,9 +268,12 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        let backlog = lock(&self.backlog);
-        self.depot.limits.stored.fetch_sub(backlog.charged, Relaxed);
-        self.depot.limits.memory.subtract(backlog.in_memory);
+        let in_memory = {
+            let mut backlog = lock(&self.backlog);
+            self.release(&mut backlog);
+            backlog.in_memory
+        };
+        self.depot.limits.memory.subtract(in_memory);
     }
 }
 

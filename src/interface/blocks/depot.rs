@@ -1,6 +1,9 @@
 //! What the bodies of an application's responses have in common: their limits, and how many there are.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::interface::blocks::depot_limits::DepotLimits;
 use crate::memory_release::Occupancy;
@@ -11,6 +14,8 @@ pub struct Depot {
     pub(super) limits: DepotLimits,
     /// Complete responses that clients have not received yet.
     pub(super) delivering: Occupancy,
+    /// How many requests wait until some response is made: for its worker, server or place.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Depot {
@@ -20,6 +25,7 @@ impl Depot {
         Self {
             limits: DepotLimits::new(folder, limit),
             delivering: Occupancy::default(),
+            waiting: Arc::default(),
         }
     }
 
@@ -29,6 +35,23 @@ impl Depot {
     pub fn with_total(mut self, total: u64) -> Self {
         self.limits.total = total;
         self
+    }
+
+    /// The same where requests that wait are counted elsewhere.
+    #[must_use]
+    pub fn with_waiting(mut self, waiting: Arc<AtomicUsize>) -> Self {
+        self.waiting = waiting;
+        self
+    }
+
+    /// Notes how many requests wait: what makes responses is not to wait long for clients then.
+    pub fn note_waiting(&self, requests: usize) {
+        self.waiting.store(requests, Relaxed);
+    }
+
+    /// Whether requests wait.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.waiting.load(Relaxed) > 0
     }
 
     /// Whether a complete response of so many bytes may stay in memory; where it may not, there are files for it.

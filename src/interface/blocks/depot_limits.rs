@@ -1,10 +1,9 @@
 //! How much of the responses of an application there may be in memory and in files, and how much there is.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::clients::{ClientNetwork, ClientShares};
 use crate::interface::backlog::ResponseAllowance;
 use crate::interface::response_memory::{LEAST, ResponseMemory};
 
@@ -16,8 +15,8 @@ pub(super) struct DepotLimits {
     pub(super) file: u64,
     /// How much of all responses may be in files, in bytes.
     pub(super) total: u64,
-    /// How much is.
-    pub(super) stored: AtomicU64,
+    /// How much is, and of the responses of each client.
+    stored: Mutex<ClientShares>,
     /// What is in memory of all responses, also of other applications.
     pub(super) memory: Arc<ResponseMemory>,
 }
@@ -29,7 +28,7 @@ impl DepotLimits {
             folder,
             file,
             total: u64::MAX,
-            stored: AtomicU64::new(0),
+            stored: Mutex::default(),
             memory: Arc::clone(ResponseMemory::of_process()),
         }
     }
@@ -47,11 +46,33 @@ impl DepotLimits {
         }
     }
 
-    /// What a response may take now, where it has used this much of its file.
-    pub(super) fn allowance(&self, used: u64) -> ResponseAllowance {
-        let left = self.total.saturating_sub(self.stored.load(Relaxed));
+    /// What is in files.
+    pub(super) fn stored(&self) -> MutexGuard<'_, ClientShares> {
+        // No operation under the lock leaves it half done.
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much more may be in files of responses for a client.
+    pub(super) fn room(&self, client: Option<ClientNetwork>) -> u64 {
+        match self.total {
+            u64::MAX => u64::MAX,
+            total => self.stored().room(client, total),
+        }
+    }
+
+    /// What a response for a client may take now, where it has used this much of its file.
+    pub(super) fn allowance(&self, used: u64, client: Option<ClientNetwork>) -> ResponseAllowance {
+        let left = self.room(client);
         ResponseAllowance {
             file: self.file.min(used.saturating_add(left)),
+            is_short: self.memory.is_short(),
+        }
+    }
+
+    /// What a response may take that waits: what others have stored limits what is written, and not what is waited for.
+    pub(super) fn allowance_of_waiting(&self) -> ResponseAllowance {
+        ResponseAllowance {
+            file: self.file,
             is_short: self.memory.is_short(),
         }
     }

@@ -13,6 +13,7 @@ use crate::interface::backlog::{BacklogRoom, IN_MEMORY, ResponseAllowance};
 use crate::interface::blocks::{BlockSender, Blocks, Depot, Gone, Truncated, lock};
 use crate::interface::conversation::{CloseReason, Correspondent, WebSocketMessage};
 use crate::interface::response_memory::{LEAST, ResponseMemory};
+use crate::interface::{Connection, Request, RequestName};
 
 const LARGEST: usize = 150_000;
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -275,7 +276,7 @@ async fn fill(sender: &BlockSender) -> usize {
 #[tokio::test]
 async fn all_responses_together_store_no_more_than_their_limit() {
     const TOTAL: u64 = 1_000_000;
-    let stored = |depot: &Depot| depot.limits.stored.load(Ordering::Relaxed);
+    let stored = |depot: &Depot| depot.limits.stored().used();
     let folder = tempfile::tempdir().unwrap();
     let depot = Arc::new(Depot::new(folder.path().to_owned(), u64::MAX).with_total(TOTAL));
     let (first, of_first) = Blocks::of(&depot, None);
@@ -298,6 +299,52 @@ async fn all_responses_together_store_no_more_than_their_limit() {
     in_time(sending).await.unwrap();
     drop(first);
     assert_eq!(stored(&depot), 0);
+}
+
+/// The request of a client with an address.
+fn request_from(address: &str) -> RequestName {
+    RequestName::of(&Request {
+        connection: Arc::new(Connection {
+            remote_addr: address.to_owned(),
+            ..Connection::default()
+        }),
+        ..Request::default()
+    })
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_leaves_room_for_the_responses_of_others() {
+    const TOTAL: u64 = 2_000_000;
+    let folder = tempfile::tempdir().unwrap();
+    let depot = Arc::new(Depot::new(folder.path().to_owned(), u64::MAX).with_total(TOTAL));
+    let (greedy, other) = (request_from("192.0.2.1"), request_from("192.0.2.2"));
+    let begun: Vec<_> = (0..20).map(|_| Blocks::of(&depot, Some(&greedy))).collect();
+    for (sender, _) in &begun {
+        fill(sender).await;
+    }
+    let used = depot.limits.stored().used();
+    assert!(used <= TOTAL / 2, "{used}");
+    let (sender, mut blocks) = Blocks::of(&depot, Some(&other));
+    let given = fill(&sender).await;
+    assert!(depot.limits.stored().used() >= used + TOTAL / 5, "{given}");
+    sender.end();
+    assert_eq!(rest(&mut blocks).await, (block(0, given).to_vec(), Ok(())));
+    drop(begun);
+    assert_eq!(depot.limits.stored().used(), 0);
+}
+
+/// Its worker has more to do.
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_not_waited_for_while_requests_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let depot = Arc::new(Depot::new(folder.path().to_owned(), u64::MAX).with_total(1_000_000));
+    let (sender, mut blocks) = Blocks::of(&depot, Some(&request_from("192.0.2.1")));
+    fill(&sender).await;
+    depot.note_waiting(1);
+    in_time(sender.room()).await;
+    assert_eq!(sender.push(block(0, 10)), Err(Gone));
+    assert_eq!(rest(&mut blocks).await, (Vec::new(), Err(Truncated)));
+    assert_eq!(depot.limits.stored().used(), 0);
 }
 
 /// However many clients do not read: the memory is used up once, and the rest is in files.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::{any, proptest};
 
+use super::super::form::LogSubject;
 use super::LogKind;
 use super::{AT_ONCE, LineQueue, Output, ROOM};
 
@@ -89,7 +90,11 @@ fn lines_that_clients_cause_are_counted_and_the_count_comes_by_itself() {
     let (queue, tell, written) = slow();
     drop(tell);
     for number in 0..1000 {
-        queue.put_of(LogKind::Refused, None, format!("refused {number}\n"));
+        queue.put_of(
+            LogKind::Refused,
+            LogSubject::default(),
+            format!("refused {number}\n"),
+        );
     }
     let started = std::time::Instant::now();
     let so_far = || String::from_utf8(written.lock().unwrap().clone()).unwrap();
@@ -135,7 +140,11 @@ fn at_the_end_the_counts_are_written() {
     let (queue, tell, written) = slow();
     drop(tell);
     for number in 0..15 {
-        queue.put_of(LogKind::Closed, None, format!("closed {number}\n"));
+        queue.put_of(
+            LogKind::Closed,
+            LogSubject::default(),
+            format!("closed {number}\n"),
+        );
     }
     queue.finish(PATIENCE);
     let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();

@@ -251,7 +251,7 @@ pub fn request<'a>(
         offers_web_socket: false,
         ids: None,
         application: None,
-        times: None,
+        notes: None,
         method,
         target,
         query: Bytes::copy_from_slice(query),

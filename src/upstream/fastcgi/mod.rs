@@ -108,6 +108,7 @@ impl FastCgiServers {
     pub fn new(servers: Arc<Servers<UpstreamStream>>, options: &UpstreamOptions) -> Arc<Self> {
         let depot =
             Depot::new(options.folder.clone(), options.max_buffer).with_total(options.max_buffers);
+        let depot = depot.with_waiting(servers.waiting_counter());
         Arc::new(Self {
             servers,
             shown: options.name.as_written(),
@@ -131,7 +132,7 @@ impl FastCgiServers {
     ) -> Result<(ProgramHead, ResponseBody), Response> {
         let token = self.requests.token();
         self.failures.request();
-        let mut lease = match Lease::of(&self.servers).await {
+        let mut lease = match Lease::of(&self.servers, request.name.client()).await {
             Ok(lease) => lease,
             Err(why) => return Err(self.no_server(&request.name, why)),
         };

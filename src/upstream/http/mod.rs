@@ -112,6 +112,7 @@ impl HttpClient {
         http: &HttpClientOptions,
     ) -> Self {
         let depot = Depot::new(options.folder.clone(), options.max_buffer);
+        let depot = depot.with_waiting(servers.waiting_counter());
         Self {
             servers,
             options: http.clone(),
@@ -138,7 +139,7 @@ impl HttpClient {
         let being_stopped =
             || HttpFailure::TooSlow("the server is being stopped (runner.stop_timeout)".to_owned());
         let lease = tokio::select! {
-            lease = Lease::of(&self.servers) => lease,
+            lease = Lease::of(&self.servers, name.client()) => lease,
             () = self.ongoing.ended() => return self.refuse(&name, being_stopped()),
         };
         let lease = match lease {

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
+use crate::clients::ClientNetwork;
 use crate::upstream::servers::{NoServer, Servers, UpstreamServer, lock};
 use crate::upstream::upstream_stream::UpstreamStream;
 
@@ -26,6 +27,8 @@ pub struct Lease<C> {
     permit: Option<OwnedSemaphorePermit>,
     /// When it came there.
     since: Instant,
+    /// Whose request it is.
+    client: Option<ClientNetwork>,
     /// What it has become, if that is endless.
     endless: Option<EndlessKind>,
 }
@@ -40,22 +43,26 @@ pub enum EndlessKind {
 }
 
 impl<C: Send + 'static> Lease<C> {
-    /// Gives a request a server. Waits, behind those that came before, while all servers have as many requests as they may.
+    /// Gives a request a server. Waits while all servers have as many requests as they may: clients take turns, and
+    /// each request of a client waits for those before it.
     ///
     /// # Errors
     /// Too many requests wait, or it has waited for too long.
-    pub async fn of(servers: &Arc<Servers<C>>) -> Result<Self, NoServer> {
+    pub async fn of(
+        servers: &Arc<Servers<C>>,
+        client: Option<ClientNetwork>,
+    ) -> Result<Self, NoServer> {
         loop {
             let permit = match Arc::clone(&servers.permits).try_acquire_owned() {
                 Ok(permit) => permit,
-                Err(_) => servers.wait().await?,
+                Err(_) => servers.wait(client).await?,
             };
             let Some(server) = servers.choose(&[]) else {
                 // The last server was drained in between: its permit goes with it.
                 permit.forget();
                 continue;
             };
-            let lease = Self::new(Arc::clone(servers), server, permit);
+            let lease = Self::new(Arc::clone(servers), server, permit, client);
             if !lease.server.has_ended() {
                 return Ok(lease);
             }
@@ -68,12 +75,14 @@ impl<C: Send + 'static> Lease<C> {
         servers: Arc<Servers<C>>,
         server: Arc<UpstreamServer<C>>,
         permit: OwnedSemaphorePermit,
+        client: Option<ClientNetwork>,
     ) -> Self {
         Self {
             servers,
             server,
             permit: Some(permit),
             since: Instant::now(),
+            client,
             endless: None,
         }
     }
@@ -184,7 +193,7 @@ impl<C: Send + 'static> Lease<C> {
         if !servers.come_and_go || timeout(SOON, self.server.gone()).await.is_err() {
             return false;
         }
-        let renewed = Self::of(&servers).await;
+        let renewed = Self::of(&servers, self.client).await;
         renewed.map(|lease| *self = lease).is_ok()
     }
 

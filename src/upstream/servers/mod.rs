@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::children::Process;
+use crate::clients::{ClientNetwork, FairTurns};
 use crate::interface::master_status::{ServerStatus, seconds};
 use crate::upstream::kept_connections::KeptConnections;
 use crate::upstream::server_address::ServerAddress;
@@ -44,7 +45,9 @@ pub struct Servers<C> {
     /// A permit for each request that the servers may have at a time.
     permits: Arc<Semaphore>,
     /// The requests that wait for a permit.
-    waiting: AtomicUsize,
+    waiting: Arc<AtomicUsize>,
+    /// Which of these is the next to get one.
+    turns: Arc<FairTurns>,
     /// Whether they are processes of a program.
     come_and_go: bool,
     /// Notified when a request waits, or a server has had its quota of requests.
@@ -162,7 +165,8 @@ impl<C: Send + 'static> Servers<C> {
                     next: 0,
                 }),
                 permits: Arc::new(Semaphore::new(0)),
-                waiting: AtomicUsize::new(0),
+                waiting: Arc::default(),
+                turns: Arc::default(),
                 come_and_go,
                 attention: Notify::new(),
                 _sweeper: AbortOnDropHandle::new(sweeper),
@@ -232,22 +236,26 @@ impl<C: Send + 'static> Servers<C> {
         drop(closed);
     }
 
-    async fn wait(&self) -> Result<OwnedSemaphorePermit, NoServer> {
-        if self.waiting.fetch_add(1, Relaxed) >= self.limits.queue_length {
-            self.waiting.fetch_sub(1, Relaxed);
+    async fn wait(&self, client: Option<ClientNetwork>) -> Result<OwnedSemaphorePermit, NoServer> {
+        let is_full = self.waiting.fetch_add(1, Relaxed) >= self.limits.queue_length;
+        let _waiting = WaitingRequest(&self.waiting);
+        if is_full && !self.turns.displace_for(client) {
             return Err(NoServer::QueueFull);
         }
-        let _waiting = WaitingRequest(&self.waiting);
         self.attention.notify_one();
-        let permit = Arc::clone(&self.permits).acquire_owned();
-        let permit = match self.limits.queue_timeout {
+        let permit = async {
+            let turn = self.turns.turn(client).await;
+            let _turn = turn.ok_or(NoServer::QueueFull)?;
+            let permit = Arc::clone(&self.permits).acquire_owned().await;
+            // The semaphore is never closed.
+            permit.map_err(|_| NoServer::WaitedTooLong)
+        };
+        match self.limits.queue_timeout {
             Duration::ZERO => permit.await,
             limit => timeout(limit, permit)
                 .await
                 .map_err(|_| NoServer::WaitedTooLong)?,
-        };
-        // The semaphore is never closed.
-        permit.map_err(|_| NoServer::WaitedTooLong)
+        }
     }
 
     /// Chooses a server and notes a request there. `None` if there is none but `tried`.
@@ -288,10 +296,16 @@ impl<C: Send + 'static> Servers<C> {
         Some(server)
     }
 
-    /// The requests that wait for a server.
+    /// How many requests wait for a server.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)
+    }
+
+    /// Where they are counted.
+    #[must_use]
+    pub fn waiting_counter(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.waiting)
     }
 
     /// What the status shows of servers that runner has not started.

@@ -171,7 +171,7 @@ impl<W: Wire> Pool<W> {
             .is_some_and(|lane| lane.load() == 0 || lane.running.is_some());
         if self.closed.is_some() {
             self.errors.unavailable(&mut pending);
-        } else if !begins && !self.has_room() {
+        } else if !begins && !self.has_room(&pending) {
             log_of!(
                 log::LogKind::Refused,
                 about = pending.about.subject(),
@@ -191,8 +191,8 @@ impl<W: Wire> Pool<W> {
     }
 
     /// Whether one more request may wait: in the queue, or behind another in a lane, since it may come back from there.
-    /// Removes requests whose clients have gone away from the queue if that makes room.
-    fn has_room(&mut self) -> bool {
+    /// Removes requests from the queue if that makes room: those whose clients have gone away, or one of a client with more.
+    fn has_room(&mut self, pending: &PendingRequest) -> bool {
         let limit = self.limits.queue_length;
         let ahead = self.workers.lanes();
         let ahead: usize = ahead.map(|(_, lane)| lane.ahead()).sum();
@@ -203,7 +203,7 @@ impl<W: Wire> Pool<W> {
         let ahead = ahead.flat_map(|(_, lane)| lane.in_flight.ahead());
         let ahead = ahead.filter(|pending| pending.is_wanted()).count();
         self.queue.prune();
-        self.queue.len() + ahead < limit
+        self.queue.len() + ahead < limit || self.queue.displace_for(pending, &mut self.errors)
     }
 
     /// The lane for the next request, if there is one.

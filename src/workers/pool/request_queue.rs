@@ -1,8 +1,9 @@
-//! The requests that wait for a worker, in the order in which they came in.
+//! The requests that wait for a worker: clients take turns, and the requests of each are answered in the order in which they
+//! came in.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::clients::FairQueue;
 use crate::interface::measurements::Distribution;
 use crate::log::LogKind;
 use crate::log_of;
@@ -10,10 +11,10 @@ use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::pending_request::{PendingRequest, seconds};
 use crate::workers::pool::checkup::{deadline, is_over};
 
-/// First come, first served.
+/// First come, first served, of each client.
 #[derive(Debug, Default)]
 pub(crate) struct RequestQueue {
-    waiting: VecDeque<PendingRequest>,
+    waiting: FairQueue<PendingRequest>,
     /// How long the requests waited that were sent to a worker from here.
     waits: Distribution,
 }
@@ -27,13 +28,14 @@ impl RequestQueue {
         self.waiting.len()
     }
 
-    pub(crate) fn front(&self) -> Option<&PendingRequest> {
-        self.waiting.front()
+    /// The one that has waited the longest.
+    pub(crate) fn oldest(&self) -> Option<&PendingRequest> {
+        self.waiting.oldest().min_by_key(|pending| pending.entered)
     }
 
     /// The next request, which is sent to a worker now, unless its client has gone away.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<PendingRequest> {
-        let pending = self.waiting.pop_front()?;
+        let pending = self.waiting.pop()?;
         if pending.is_wanted() {
             let waited = now.saturating_duration_since(pending.entered);
             self.waits.record(waited);
@@ -48,15 +50,15 @@ impl RequestQueue {
 
     /// Adds a request that has just come in.
     pub(crate) fn push(&mut self, pending: PendingRequest) {
-        self.waiting.push_back(pending);
+        self.waiting.push(pending.about.client(), pending);
     }
 
     /// Adds a request that was taken back from a lane, at the place that it had.
     pub(crate) fn put_back(&mut self, pending: PendingRequest) {
-        let place = self
-            .waiting
-            .partition_point(|it| it.entered < pending.entered);
-        self.waiting.insert(place, pending);
+        let entered = pending.entered;
+        let client = pending.about.client();
+        self.waiting
+            .put_back(client, pending, |it| it.entered < entered);
     }
 
     /// The requests whose clients still wait.
@@ -76,7 +78,7 @@ impl RequestQueue {
         now: Instant,
         errors: &mut GatewayErrors,
     ) -> Option<Instant> {
-        while let Some(pending) = self.waiting.front_mut() {
+        self.waiting.remove_oldest(|pending| {
             if pending.is_wanted() && is_over(limit, pending.entered, now) {
                 log_of!(
                     LogKind::Refused,
@@ -87,17 +89,35 @@ impl RequestQueue {
                 );
                 errors.unavailable(pending);
             }
-            if pending.is_wanted() {
-                return deadline(limit, pending.entered);
-            }
-            self.waiting.pop_front();
-        }
-        None
+            pending.is_wanted()
+        });
+        self.oldest()
+            .and_then(|pending| deadline(limit, pending.entered))
+    }
+
+    /// Answers 503 to a request of the client that has the most here, for one of a client that has less. Returns whether that
+    /// makes room.
+    pub(crate) fn displace_for(
+        &mut self,
+        pending: &PendingRequest,
+        errors: &mut GatewayErrors,
+    ) -> bool {
+        let Some(mut displaced) = self.waiting.displace_for(pending.about.client()) else {
+            return false;
+        };
+        log_of!(
+            LogKind::Refused,
+            about = displaced.about.subject(),
+            "503 for {}: too many requests wait, most of them of its client (runner.request.queue_length)",
+            displaced.about
+        );
+        errors.unavailable(&mut displaced);
+        true
     }
 
     /// Answers 503 to all requests, because the time to stop is over.
     pub(crate) fn refuse_all(&mut self, errors: &mut GatewayErrors) {
-        for mut pending in self.waiting.drain(..) {
+        for mut pending in self.waiting.take_all() {
             if pending.is_wanted() {
                 crate::log_error!(
                     about = pending.about.subject(),

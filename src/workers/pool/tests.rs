@@ -3,14 +3,16 @@
 //! any order of steps: while a request waits no worker is idle, no request is begun or answered twice or lost, and none is
 //! overtaken without bound.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop_oneof, proptest};
 
 use super::simulation::simulated_time::MILLISECOND;
 use super::simulation::{IN_FLIGHT, Simulation, request};
-use crate::interface::RequestBody;
+use crate::clients::ClientNetwork;
 use crate::interface::body_file::BodyFile;
+use crate::interface::{Connection, RequestBody};
 use crate::workers::options::Limits;
 use crate::workers::pending_request::PendingRequest;
 use crate::workers::pool::Pool;
@@ -276,4 +278,35 @@ async fn a_body_that_a_dead_worker_does_not_take_goes_to_another() {
     for mut answer in answers {
         assert!(answer.try_recv().is_err(), "answered already");
     }
+}
+
+/// However many requests of one client wait, those of others are taken, and soon answered.
+#[test]
+fn clients_take_turns_in_the_queue_and_the_one_with_the_most_makes_room() {
+    let limits = Limits {
+        queue_length: 4,
+        ..Limits::default()
+    };
+    let mut pool: Pool = Pool::new(limits, None, Instant::now);
+    let mut accept = |id, client: &str| {
+        let mut request = request(id);
+        request.connection = Arc::new(Connection {
+            remote_addr: client.to_owned(),
+            ..Connection::default()
+        });
+        let (pending, answer) = PendingRequest::new(request);
+        pool.accept(pending);
+        answer
+    };
+    let greedy = [1, 2, 3, 4, 5].map(|id| accept(id, "192.0.2.1"));
+    let other = [6, 7].map(|id| accept(id, "192.0.2.2"));
+    let refused = greedy.map(|mut answer| answer.try_recv().is_ok());
+    // Its first ones stay.
+    assert_eq!(refused, [false, false, true, true, true]);
+    let waiting = other.map(|mut answer| answer.try_recv().is_err());
+    assert_eq!(waiting, [true, true]);
+    let order: Vec<bool> = std::iter::from_fn(|| pool.queue.pop(Instant::now()))
+        .map(|pending| pending.about.client() == ClientNetwork::named("192.0.2.1"))
+        .collect();
+    assert_eq!(order, [true, false, true, false]);
 }

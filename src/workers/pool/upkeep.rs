@@ -38,7 +38,7 @@ pub(crate) fn clock<W: Wire>(pool: &mut Pool<W>) -> Checkup {
     }
     let limit = pool.limits.queue_timeout;
     checkup.again_by(pool.queue.expire(limit, now, &mut pool.errors));
-    if let Some(first) = pool.queue.front() {
+    if let Some(first) = pool.queue.oldest() {
         let late = first.entered + HICCUP;
         if now >= late || !pool.workers.all.values().any(Worker::serves) {
             checkup.found(Finding::Crowded);
@@ -69,7 +69,7 @@ fn give_up<W: Wire>(pool: &mut Pool<W>, checkup: &mut Checkup) {
 
 /// Finds the workers that are idle though requests have waited for too long.
 fn find_neglected<W: Wire>(pool: &mut Pool<W>, checkup: &mut Checkup) {
-    let first = pool.queue.front().filter(|pending| pending.is_wanted());
+    let first = pool.queue.oldest().filter(|pending| pending.is_wanted());
     let queued = first.map(|pending| pending.entered);
     let found = pool.workers.neglected(queued, checkup);
     if found.is_empty() {

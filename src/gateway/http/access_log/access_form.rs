@@ -48,6 +48,8 @@ pub(super) struct AccessRecord<'a> {
     pub referer: Option<&'a [u8]>,
     pub agent: Option<&'a [u8]>,
     pub ids: Option<&'a RequestIds>,
+    /// The application that answers it, where a server has several.
+    pub application: Option<&'a str>,
 }
 
 impl<'a> AccessRecord<'a> {
@@ -67,6 +69,7 @@ impl<'a> AccessRecord<'a> {
             referer: None,
             agent: None,
             ids: None,
+            application: None,
         }
     }
 }
@@ -169,6 +172,7 @@ impl AccessForm {
             .text("user_agent", agent.as_deref())
             .text("request_id", record.ids.map(RequestIds::request))
             .text("trace_id", trace)
+            .text("application", record.application)
             .into_members()
     }
 }
@@ -238,7 +242,7 @@ mod tests {
         );
         assert_eq!(
             AccessForm::members(&unread, None),
-            r#""message":"- 400","client":null,"method":null,"target":null,"protocol":null,"status":400,"bytes":0,"duration":0.000000,"start":null,"queued":null,"worker":null,"host":null,"referer":null,"user_agent":null,"request_id":null,"trace_id":null"#
+            r#""message":"- 400","client":null,"method":null,"target":null,"protocol":null,"status":400,"bytes":0,"duration":0.000000,"start":null,"queued":null,"worker":null,"host":null,"referer":null,"user_agent":null,"request_id":null,"trace_id":null,"application":null"#
         );
     }
 
@@ -246,7 +250,7 @@ mod tests {
     fn an_object_has_all_members() {
         assert_eq!(
             AccessForm::members(&record(), None),
-            r#""message":"GET /a%20\"b\"?c=d 200","client":"127.0.0.1","method":"GET","target":"/a%20\"b\"?c=d","protocol":"HTTP/1.1","status":200,"bytes":42,"duration":0.012345,"start":0.012000,"queued":0.000250,"worker":null,"host":"localhost","referer":"http://localhost/","user_agent":"a\"\t�\\","request_id":null,"trace_id":null"#
+            r#""message":"GET /a%20\"b\"?c=d 200","client":"127.0.0.1","method":"GET","target":"/a%20\"b\"?c=d","protocol":"HTTP/1.1","status":200,"bytes":42,"duration":0.012345,"start":0.012000,"queued":0.000250,"worker":null,"host":"localhost","referer":"http://localhost/","user_agent":"a\"\t�\\","request_id":null,"trace_id":null,"application":null"#
         );
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 
 use crate::gateway::http::shadow_parser::Hidden;
-use crate::interface::{Connection, RequestIds, RequestTimes};
+use crate::interface::{Connection, RequestIds, RequestNotes};
 use crate::log;
 
 use access_form::AccessRecord;
@@ -74,8 +74,10 @@ pub(super) struct LogLine {
     answered: Option<(StatusCode, Instant)>,
     /// What the request is known by, if it has an id.
     pub ids: Option<Arc<RequestIds>>,
-    /// How long it waited for a worker, and the worker took, if the form shows that.
-    pub times: Option<Arc<RequestTimes>>,
+    /// The application that would have answered it, if it is refused.
+    pub application: Option<Arc<str>>,
+    /// What becomes of it, if the form shows that.
+    pub notes: Option<Arc<RequestNotes>>,
     /// How many bytes of the body were given to the connection.
     pub bytes: u64,
 }
@@ -95,18 +97,15 @@ impl LogLine {
             begun: (SystemTime::now(), Instant::now()),
             method: request.method().clone(),
             target: request.uri().clone(),
-            sent: match hidden {
-                Some(Hidden::Target(target)) => Some(target.clone()),
-                Some(Hidden::Refused(_, Some(line))) => line.sent.clone(),
-                Some(Hidden::Refused(_, None) | Hidden::UnclearEnd) | None => None,
-            },
+            sent: hidden.and_then(Hidden::sent).cloned(),
             version: request.version(),
             host: headers.get(header::HOST).cloned(),
             referer: headers.get(header::REFERER).cloned(),
             agent: headers.get(header::USER_AGENT).cloned(),
             answered: None,
             ids: None,
-            times: (options.form == AccessForm::Json || log::has_objects()).then(Arc::default),
+            application: None,
+            notes: (options.form == AccessForm::Json || log::has_objects()).then(Arc::default),
             bytes: 0,
         }
     }
@@ -135,6 +134,8 @@ impl LogLine {
             return;
         }
         let (time, begun) = self.begun;
+        let notes = self.notes.as_deref();
+        let application = notes.and_then(RequestNotes::application);
         let answered = self.answered.map(|(_, at)| at.duration_since(begun));
         self.options.form.write(&AccessRecord {
             client: &self.connection.remote_addr,
@@ -144,12 +145,13 @@ impl LogLine {
             bytes: self.bytes,
             duration: begun.elapsed(),
             answered,
-            queued: self.times.as_ref().and_then(|times| times.queued()),
-            worker: self.times.as_ref().and_then(|times| times.service()),
+            queued: notes.and_then(RequestNotes::queued),
+            worker: notes.and_then(RequestNotes::service),
             host: bytes_of(self.host.as_ref()),
             referer: bytes_of(self.referer.as_ref()),
             agent: bytes_of(self.agent.as_ref()),
             ids: self.ids.as_deref(),
+            application: application.or(self.application.as_deref()),
         });
     }
 }

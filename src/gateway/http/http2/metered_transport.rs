@@ -98,7 +98,7 @@ impl MeteredTransport {
                 let is_ours = reset == Reason::REFUSED_STREAM
                     && frame_meter::lock(&self.meter).takes_refusal();
                 if let Some(fault) = sent_frames::fault(reset).filter(|_| !is_ours) {
-                    log_refusal(&self.state, None, fault);
+                    log_refusal(&self.state, fault);
                 }
             }
             left -= count;

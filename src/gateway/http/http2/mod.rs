@@ -69,7 +69,7 @@ const SMALL_FRAMES: usize = 2 * 1024 * 1024;
 const FIELD_OVERHEAD: usize = 32;
 
 /// Serves a connection by the version of HTTP that its client begins with.
-pub(super) async fn serve_either(stream: Stream, state: ConnectionState) {
+pub(super) async fn serve_either(stream: Stream, state: Arc<ConnectionState>) {
     if let Some(begun) = connection::serve(stream, state).await {
         // In a box: the future of each connection has room for it otherwise.
         Box::pin(serve(begun.stream, begun.early, begun.state)).await;

@@ -25,7 +25,7 @@ use crate::gateway::http::http2::stream_response::{StreamExchange, StreamShare};
 use crate::gateway::http::request_timer::{AwaitedRequest, Overdue, RequestTimer};
 use crate::gateway::http::transport::LINGER;
 use crate::gateway::slow_client::Pace;
-use crate::log::{LogKind, LogSubject};
+use crate::log::LogKind;
 use crate::panics::caught_call;
 
 /// A connection and its streams.
@@ -117,7 +117,6 @@ impl Streams {
                 Happening::Overdue(Overdue::Head) => {
                     log_refusal(
                         &self.state,
-                        None,
                         "its head took too long (408, runner.http.head_timeout)",
                     );
                     note_unread(&self.state, StatusCode::REQUEST_TIMEOUT);
@@ -156,7 +155,7 @@ impl Streams {
                 if let Err(error) = ended {
                     crate::log_of!(
                         LogKind::Closed,
-                        about = LogSubject::CONNECTION,
+                        about = self.state.subject(),
                         "a stream failed: {error}"
                     );
                 }
@@ -215,7 +214,7 @@ impl Streams {
         };
         let request = Request::from_parts(parts, body);
         let begun = caught_call("a request", || {
-            connection::begin(&state, request, fault, is_web_socket)
+            connection::begin(&state, request, fault.as_ref(), is_web_socket)
         });
         self.begun += 1;
         let (is_last, limit) = (options.keep_alive.is_zero(), options.keep_alive_requests);
@@ -244,7 +243,7 @@ impl Streams {
         frame_meter::lock(&self.meter).note_refusal();
         crate::log_of!(
             LogKind::Refused,
-            about = LogSubject::CONNECTION,
+            about = self.state.subject(),
             "refused a request from {}: too many are under way by HTTP/2 (runner.http.max_connections)",
             self.state.client_name()
         );
@@ -305,7 +304,7 @@ impl Streams {
         let client = self.state.client_name();
         crate::log_of!(
             LogKind::Closed,
-            about = LogSubject::CONNECTION,
+            about = self.state.subject(),
             "closed the HTTP/2 connection from {client}: {why}"
         );
     }

@@ -63,9 +63,9 @@ pub(super) async fn serve(
     };
     match spoken {
         Some(Spoken::Tls(stream, session)) => {
-            let state = state(&stream).over_tls(session);
+            let state = Arc::new(state(&stream).over_tls(session));
             if stream.has_agreed_on_http2() {
-                return Box::pin(http2::serve(stream, Bytes::new(), Arc::new(state))).await;
+                return Box::pin(http2::serve(stream, Bytes::new(), state)).await;
             }
             http2::serve_either(stream, state).await;
         }
@@ -74,7 +74,7 @@ pub(super) async fn serve(
             let client = state.client_name();
             crate::log_of!(
                 LogKind::Refused,
-                about = LogSubject::CONNECTION,
+                about = state.subject(),
                 "refused a request from {client}: it is not encrypted, and this address is for https"
             );
             let refusal = clear_text();
@@ -121,7 +121,7 @@ async fn negotiate(
                 };
                 crate::log_of!(
                     LogKind::Closed,
-                    about = LogSubject::CONNECTION,
+                    about = LogSubject::connection_from(&client),
                     "no TLS with {client}: {error}"
                 );
             }

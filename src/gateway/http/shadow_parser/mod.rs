@@ -39,6 +39,15 @@ pub(super) enum Hidden {
 }
 
 impl Hidden {
+    /// The target as it was sent, if hyper got another one.
+    pub(super) fn sent(&self) -> Option<&Bytes> {
+        match self {
+            Self::Target(target) => Some(target),
+            Self::Refused(_, Some(line)) => line.sent.as_ref(),
+            Self::Refused(_, None) | Self::UnclearEnd => None,
+        }
+    }
+
     /// A fault that was found in a head which is whole for hyper.
     pub(super) fn refused(refusal: Refusal) -> Self {
         Self::Refused(refusal, Some(StandIn { sent: None }))

@@ -28,8 +28,9 @@ pub mod tls_handshake;
 /// HTTP/2 as a client asks for it (ALPN, RFC 7301; RFC 9113 §3.2).
 pub(super) const HTTP2: &[u8] = b"h2";
 
-/// What else a server speaks over TLS.
-const HTTP1: &[u8] = b"http/1.1";
+/// What else a server speaks over TLS. A client that offers none of them is refused (RFC 7301 §3.2), so that those that speak
+/// HTTP/1.0 alone, which is answered as in clear text, are to find it here.
+const HTTP1: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 
 /// How a server speaks TLS. Clones are the same.
 #[derive(Clone, Debug)]
@@ -77,8 +78,8 @@ impl TlsSetup {
             acme,
         });
         let mut config = builder.with_cert_resolver(Arc::clone(&certificates) as _);
-        let protocols = [HTTP2, HTTP1].map(<[u8]>::to_vec);
-        config.alpn_protocols = protocols.into_iter().skip(usize::from(!http2)).collect();
+        let protocols = http2.then_some(HTTP2).into_iter().chain(HTTP1);
+        config.alpn_protocols = protocols.map(<[u8]>::to_vec).collect();
         if certificates.acme.is_some() {
             config.alpn_protocols.push(ACME_TLS.to_vec());
         }

@@ -1,0 +1,15 @@
+//! The clients of a server, and what each may take of what all of them share.
+//!
+//! No client may take so much that the others stop. What a response or a request holds for long, and cannot give back, each
+//! client has a share of ([`ClientShares`]). Where requests wait for something that is soon free again, clients take turns
+//! ([`FairQueue`], [`FairTurns`]).
+
+mod client_network;
+mod client_shares;
+mod fair_queue;
+mod fair_turns;
+
+pub use client_network::ClientNetwork;
+pub use client_shares::ClientShares;
+pub use fair_queue::FairQueue;
+pub use fair_turns::{FairTurns, Turn};
