@@ -156,10 +156,6 @@ const WHY_LEFT: &[(&[&str], &str)] = &[
         "`runner.http.max_head` is the largest head of a request",
     ),
     (
-        &["ws-per-message-deflate"],
-        "`runner.websocket.compression` says whether messages are compressed",
-    ),
-    (
         &[
             "runtime-threads",
             "runtime-mode",
@@ -255,10 +251,17 @@ pub(super) fn common(option: &CommandOption<'_>, site: &mut ImportedSite, place:
         "ws-max-size" | "websocket-max-message-size" => {
             site.set_number("runner.websocket.max_message", &text, place);
         }
-        "app-dir" | "working-dir" | "working-directory" => {
+        "app-dir" => site.path.push(Placed::new(text, place)),
+        "working-dir" | "working-directory" => {
             site.set_text("runner.workers.directory", &text, place);
             site.path.push(Placed::new(text, place));
         }
+        "ws-per-message-deflate" => match text.literal().map(str::to_ascii_lowercase).as_deref() {
+            Some("false" | "0" | "no" | "off" | "f" | "n") => {
+                site.set("runner.websocket.compression", "False", place);
+            }
+            _ => site.set("runner.websocket.compression", "True", place),
+        },
         "pid-file" | "pid" => site.set_text("runner.supervise.pid_file", &text, place),
         "user" => site.set_identity("runner.user", &text, place),
         "group" => site.set_identity("runner.group", &text, place),
@@ -269,12 +272,6 @@ pub(super) fn common(option: &CommandOption<'_>, site: &mut ImportedSite, place:
             }
             _ => site.set("runner.http.trusted_proxies", format!("[{}]", text.expression()), place),
         },
-        // Those of this machine, unless others are named.
-        "proxy-headers" => {
-            if !site.settings.contains_key("runner.http.trusted_proxies") {
-                site.set("runner.http.trusted_proxies", "['127.0.0.1']", place);
-            }
-        }
         // Those of its details, too.
         name if name == "reload" || name.starts_with("reload-") => {
             site.leave(place, "`launch` reloads when files change; a server does at `runner reload`");
@@ -333,6 +330,15 @@ pub(super) fn duration(name: &str, text: &ImportedText, site: &mut ImportedSite,
     }
 }
 
+/// The processes of servers that ask the environment how many there are to be.
+pub(super) fn workers_of_environment(site: &mut ImportedSite, place: &Place) {
+    if !site.settings.contains_key("runner.workers.min") {
+        let workers = ImportedText::of_expression("int(os.environ.get('WEB_CONCURRENCY', 1))");
+        site.set_workers(&workers, place);
+    }
+}
+
+/// What a command line does not say: they all have one process then, and an application may keep in it what all clients share.
 pub(super) fn finish(
     host: Option<ImportedText>,
     port: Option<ImportedText>,
@@ -344,6 +350,9 @@ pub(super) fn finish(
         let host = host.unwrap_or_else(|| ImportedText::known("127.0.0.1"));
         let port = port.unwrap_or_else(|| ImportedText::known(default));
         site.listen(ListenProtocol::Http, host_and_port(&host, &port), place);
+    }
+    if !site.settings.contains_key("runner.workers.min") {
+        site.set_workers(&ImportedText::known("1"), place);
     }
     let has_certificate = site.settings.contains_key("runner.tls.cert");
     // An address that says it itself says that others are meant without.

@@ -3,6 +3,7 @@
 use crate::import::imported_site::{ImportedApplication, ImportedSite, ListenProtocol, Placed};
 use crate::import::imported_text::{ImportedText, leading_number, quoted_text};
 use crate::import::listen_url::listen_url;
+use crate::import::servers::command_options::workers_of_environment;
 use crate::import::servers::gunicorn_names::{ALWAYS, SETTINGS};
 use crate::import::servers::said::{Said, SaidValue};
 use crate::syntax::{Place, Span, did_you_mean};
@@ -33,8 +34,7 @@ pub fn take(
     }
     addresses(said, site, place);
     if value_of(said, "workers").is_none() {
-        let workers = ImportedText::of_expression("int(os.environ.get('WEB_CONCURRENCY', 1))");
-        site.set_workers(&workers, place);
+        workers_of_environment(site, place);
     }
     let named = said.iter().rev().find(|one| one.name == "wsgi_app");
     let from_file = named.and_then(|one| Some((one.value.text()?, one.place.clone())));

@@ -44,7 +44,7 @@ pub fn site(
     let mut site = ImportedSite::default();
     match program {
         "gunicorn" => gunicorn(words, place, facts, &mut site)?,
-        "uvicorn" => uvicorn(words, place, &mut site),
+        "uvicorn" => uvicorn(words, command, place, &mut site),
         "fastapi" => fastapi(words, place, &mut site),
         "granian" => granian(words, place, &mut site),
         "hypercorn" => hypercorn(words, place, &mut site),
