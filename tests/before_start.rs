@@ -106,7 +106,7 @@ fn a_stop_ends_a_command_that_runs() {
 fn a_stop_ends_a_command_that_runs_for_a_reload() {
     let folder = folder("before_start = './say one'");
     let server = folder.runner(["runIni", "app.ini"]).start();
-    folder.clone().executable("say", &folder.read("tidy"));
+    folder.clone().executable("say", folder.read("tidy"));
     server.signal(Signal::HUP);
     let sleeping = run_of(&server, "sleep 1000");
     Waits::until(|| sleeping() > 0, || server.log());
