@@ -53,6 +53,28 @@ pub fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(&named).unwrap_or(named)
 }
 
+/// A path made absolute, and without `..`, for files of other programs. Behind a symbolic link, `..` is the folder above its
+/// target.
+#[must_use]
+pub fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in absolute(path).components() {
+        match part {
+            Component::ParentDir => {
+                if normal.is_symlink()
+                    && let Ok(target) = normal.canonicalize()
+                {
+                    normal = target;
+                }
+                normal.pop();
+            }
+            Component::CurDir => {}
+            Component::RootDir | Component::Normal(_) | Component::Prefix(_) => normal.push(part),
+        }
+    }
+    normal
+}
+
 /// Changes to the folder that has the name now. If there is none, the current folder stays.
 pub fn follow() {
     if let Some(folder) = folder() {
@@ -89,7 +111,25 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
-    use super::{ancestor, names};
+    use super::{ancestor, names, normal};
+
+    #[test]
+    fn a_normal_path_leads_where_the_path_does() {
+        let root = tempfile::tempdir().expect("a folder");
+        let root = root.path().canonicalize().expect("a folder");
+        std::fs::create_dir_all(root.join("releases/1")).expect("a folder");
+        symlink("releases/1", root.join("current")).expect("a link");
+        for (path, expected) in [
+            ("releases/../run/./pid", "run/pid"),
+            ("releases/1/../../run", "run"),
+            ("current/../2", "releases/2"),
+            ("current/site.ini", "current/site.ini"),
+            ("none/../run", "run"),
+        ] {
+            assert_eq!(normal(&root.join(path)), root.join(expected), "{path}");
+        }
+        assert_eq!(normal(Path::new("/../../run")), Path::new("/run"));
+    }
 
     #[test]
     fn a_plain_name_that_leads_to_the_folder_is_used() {

@@ -98,11 +98,11 @@
 //! | [`acme`] | certificates from an authority, in a thread of their own | `gateway` `log` `clock` | `instant_acme` |
 //! | [`gateway`] | where requests come in; HTTP's libraries only in `http`, those of TLS only in `socket` | `protocol` `interface` `panics` `log` `clients` `clock` `own_file` `memory_release` `unix` `unix_socket` | `h2` `hyper` `hyper_util` `http_body` `rcgen` `rustls` `tokio_rustls` `x509_cert` |
 //! | [`file_watch`] | which files of an application have changed, for `launch` | | `notify` |
-//! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `panics` `log` `secrets` `own_file` `children` `descriptor_limit` `permission` `unix` `unix_socket` | `scopeguard` |
+//! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `panics` `log` `secrets` `current_folder` `own_file` `children` `descriptor_limit` `permission` `unix` `unix_socket` | `scopeguard` |
 //! | [`pages`] | what the master answers about itself: status, metrics, health | `interface` `secrets` | `axum` `minijinja` `prometheus_client` `tower_service` |
 //! | [`protocol`] | bytes ↔ types, each protocol once; pure | `interface` | `base64` `brotli` `flate2` `foldhash` `ipnet` `percent_encoding` `sha1` `zstd` |
 //! | [`interface`] | requests, responses and the trait between gateways and applications | `log` `clients` `memory_release` `unix` | |
-//! | [`config`] | tree → rules, settings; the only reading of configuration files | `eval` `syntax` `log` `current_folder` | `dotenvy` `ini` `ipnet` |
+//! | [`config`] | tree → rules, settings; the only reading of configuration files | `eval` `syntax` `log` `secrets` `current_folder` | `dotenvy` `ini` `ipnet` |
 //! | [`eval`] | rules → values; pure, lazy, bounded; asks for files through a trait | `syntax` | `icu_casemap` `icu_locale_core` `icu_properties` |
 //! | [`syntax`] | text → tree, diagnostics; pure | `secrets` | `pest` `pest_derive` `codespan_reporting` |
 //! | [`panics`] | what becomes of a panic | `log` | |

@@ -79,6 +79,32 @@ fn django_with_channels() {
     works("django");
 }
 
+/// The router of Channels takes the route off the path, so that its paths are those behind it.
+#[test]
+fn channels_under_a_route() {
+    let server = Folder::new()
+        .copy("tests/apps/frameworks/django_app.py")
+        .file(
+            "site.ini",
+            "site = commands.Routes({'/ws/': ['ASGI', 'import:django_app.application']})\n\
+             app = commands.Alias(command=['serve', 'site'])\nurl = 'tcp://127.0.0.1:0'\n",
+        )
+        .runner(["runIni", "site.ini"])
+        .env("VIRTUAL_ENV", project("target/venv"))
+        .start();
+    let script = "import sys\nfrom websockets.sync.client import connect\n\
+                  url = sys.argv[1].rstrip('/')\n\
+                  with connect('ws' + url[4:] + '/ws/echo', origin=url, proxy=None) as client:\n    \
+                  client.send('hello')\n    print(client.recv(timeout=60))\n";
+    let outcome = server
+        .folder()
+        .program(python(), ["-c", script])
+        .arguments([server.url()])
+        .run();
+    assert_eq!(outcome.success(), "hello\n", "{}", server.log());
+    assert_eq!(server.stop().status, 0);
+}
+
 #[test]
 fn quart() {
     works_and_ends("quart");

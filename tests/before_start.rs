@@ -4,9 +4,10 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use rustix::process::Signal;
-use support::{Folder, Server, Waits, version};
+use support::{Folder, Server, Waits, project, version};
 
 fn folder(settings: &str) -> Folder {
     Folder::new()
@@ -16,6 +17,10 @@ fn folder(settings: &str) -> Folder {
             "#!/bin/sh\necho \"said $1 $NAME\" >&2\necho $1 >>said\n",
         )
         .executable("fail", "#!/bin/sh\nexit 3\n")
+        .executable(
+            "complain",
+            "#!/bin/sh\necho no such table\necho no such row >&2\nexit 4\n",
+        )
         .executable("hang", "#!/bin/sh\ntrap '' TERM\nsleep 1000 & sleep 1000\n")
         .executable("wait", "#!/bin/sh\nsleep 1000 & sleep 1000\n")
         .executable(
@@ -43,7 +48,10 @@ fn they_run_in_order_before_each_version() {
     assert_eq!(server.get("/").ok(), "version 1");
     assert_eq!(folder.read("said"), "one\ntwo words\n");
     let log = server.log();
-    assert!(log.contains("said two words me\n"), "{log}");
+    let said = log
+        .lines()
+        .any(|line| line.starts_with("say[") && line.ends_with("]: said two words me"));
+    assert!(said, "{log}");
     server.signal(Signal::HUP);
     server.wait_for_log(|log| log.contains("runner: reloaded"));
     assert_eq!(folder.read("said").lines().count(), 4);
@@ -66,6 +74,11 @@ fn one_that_fails_or_hangs_fails_the_start_and_leaves_nothing() {
             "error: `./fail` (runner.before_start, app.ini:4) exited with status 3\n",
         ),
         (
+            "before_start = './complain'",
+            "error: `./complain` (runner.before_start, app.ini:4) exited with status 4; its last output:\n  \
+             no such table\n  no such row\n",
+        ),
+        (
             "before_start = './hang'\nstart_timeout = 0.2",
             "error: `./hang` (runner.before_start, app.ini:4) did not end within 0.2 s (runner.start_timeout)\n",
         ),
@@ -77,6 +90,68 @@ fn one_that_fails_or_hangs_fails_the_start_and_leaves_nothing() {
             outcome.status == 1 && stderr.ends_with(reason),
             "{settings}: {outcome:#?}"
         );
+    }
+}
+
+/// `runner reload` says what keeps the new version from starting, not only that something does.
+#[test]
+fn a_reload_says_what_a_command_has_written() {
+    let folder = folder("before_start = './say one'\nstatus.url = 'unix:control'");
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    folder
+        .clone()
+        .executable("say", "#!/bin/sh\necho no such table\nexit 5\n");
+    let outcome = folder.runner(["reload", "app.ini"]).run();
+    let why = "exited with status 5; its last output:\n  no such table\n";
+    assert!(
+        outcome.status == 1 && outcome.stderr.contains(why),
+        "{outcome:#?}"
+    );
+    assert_eq!(server.get("/").ok(), "version 1");
+    assert_eq!(server.stop().status, 0);
+}
+
+/// Commands and programs find the files beside the file that names them, and the Python that the application runs in, from
+/// whatever folder the server is started.
+#[test]
+fn they_begin_beside_their_file_with_the_python_of_the_application() {
+    const WHERE: &str = "import os, sys\n\
+        line = ' '.join([sys.argv[1], os.path.basename(os.getcwd()), os.path.basename(os.environ['PWD']), \
+        str(sys.prefix != sys.base_prefix)])\n\
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'where'), 'a') as file:\n    \
+        file.write(line + '\\n')\n\
+        if sys.argv[1] == 'beside':\n    import time\n    time.sleep(1000)\n";
+    for (setting, folder_name) in [("", "site"), ("workers.directory = 'data'\n", "data")] {
+        let command = match folder_name {
+            "site" => "where.py",
+            _ => "../where.py",
+        };
+        let folder = Folder::new()
+            .file("site/app.py", version(1))
+            .file("site/data/empty", "")
+            .file("site/where.py", WHERE)
+            .file(
+                "site/app.ini",
+                format!(
+                    "app = commands.Alias(command=['supervise', 'serve', 'WSGI', 'import:app.application'])\n\
+                     url = 'tcp://127.0.0.1:0'\n[runner]\n{setting}\
+                     before_start = ['python3 {command} before']\n\
+                     supervise.pid_file = 'app.pid'\n\
+                     supervise.programs = ['python3 {command} beside']\n"
+                ),
+            );
+        symlink(project("target/venv"), folder.path("site/.venv")).expect("a link");
+        let checked = folder.runner(["check", "site/app.ini"]).run();
+        assert!(checked.success().contains("no problems"), "{checked:#?}");
+        let server = folder.runner(["runIni", "site/app.ini"]).start();
+        let expected = format!(
+            "before {folder_name} {folder_name} True\nbeside {folder_name} {folder_name} True\n"
+        );
+        Waits::until(
+            || folder.read("site/where") == expected,
+            || folder.read("site/where"),
+        );
+        assert_eq!(server.stop().status, 0);
     }
 }
 

@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use support::{Folder, Server, serve};
+use support::{Folder, Server, serve, version};
 
 /// `tests/apps/stuck.py` with limits of `[runner.workers.limits]`.
 fn limited(limits: &str) -> Server {
@@ -33,6 +33,20 @@ fn each_limit_is_that_of_workers_only() {
     assert_eq!(server.get("/limits").ok(), "4294967296 64 2 5000 0");
     assert_eq!(own_limits(&server), unlimited);
     assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_start_that_fails_names_the_limits() {
+    let folder = Folder::new().file("app.py", version(1)).file(
+        "settings.ini",
+        "[runner.workers]\nthreads = 8\nlimits.memory = '24M'\n",
+    );
+    let outcome = folder.runner(serve("app")).run();
+    let limit = "; perhaps a limit is too low (runner.workers.limits.memory, 25165824)\n";
+    assert!(
+        outcome.status == 1 && outcome.stderr.ends_with(limit),
+        "{outcome:#?}"
+    );
 }
 
 #[test]

@@ -123,6 +123,22 @@ fn objects(log: &str) -> Vec<Value> {
     log.lines().map(parse).collect()
 }
 
+/// What runs before the start is a program like others: its lines are objects, too.
+#[test]
+fn a_command_before_the_start_writes_objects() {
+    let server = serve(
+        "WSGI",
+        "before_start = \"sh -c 'echo one; echo two >&2'\"\n",
+    );
+    let folder = server.folder().clone();
+    assert_eq!(server.stop().status, 0);
+    let objects = objects(&folder.read("log"));
+    for line in ["one", "two"] {
+        let said = |object: &&Value| object["message"].as_str().unwrap().ends_with(line);
+        assert_eq!(objects.iter().filter(said).count(), 1, "{objects:#?}");
+    }
+}
+
 /// The one object whose message begins with a text.
 #[track_caller]
 fn object<'a>(objects: &'a [Value], start: &str) -> &'a Value {

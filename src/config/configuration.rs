@@ -272,6 +272,12 @@ impl Configuration {
         Some(format!("{}:{}", place.source.name, place.line()))
     }
 
+    /// Keys that the application whose settings these are does not obey: warnings.
+    #[must_use]
+    pub fn keys_without_effect(&self) -> Vec<Diagnostic> {
+        contradictions::keys_without_effect(&self.rules, &self.prefixes)
+    }
+
     /// The name by which a property is set: that of a key, if a file for `supervise` sets it, one with the prefix of an
     /// application, or else its own.
     #[must_use]

@@ -41,7 +41,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.asgi.loop = 'asyncio'";
     "runner.before_start" SettingKind::Programs, DefaultValue::Unset,
         "Commands that run before the application",
-        "A command line, or a list of them, that run before the application is imported: one after the other, each in a process group of its own, as the user of the server, in the folder that `runner` was started in. What they write goes to the log, and `runner.start_timeout` is the time for each. If one fails, the start fails. What they leave in the background ends when the server stops. A stop tells the one that runs to end, and kills it after five seconds. They run before the start and before each reload, where the old version goes on if one fails; `launch` runs them at its start only, and `CGI` does not. The words are separated as a shell does it; a program with a `/` is relative to the file.",
+        "A command line, or a list of them, that run before the application is imported: one after the other, each in a process group of its own, as the user of the server, in the folder of the file (or in `runner.workers.directory`), with the programs of the applications' Python (`.venv/bin`) first in `PATH`. Each line that they write becomes one of the log, behind the name and number of the process, and `runner.start_timeout` is the time for each. If one fails, the start fails. What they leave in the background ends when the server stops. A stop tells the one that runs to end, and kills it after five seconds. They run before the start and before each reload, where the old version goes on if one fails; `launch` runs them at its start only, and `CGI` does not. The words are separated as a shell does it; a program with a `/` is relative to the file.",
         "runner.before_start = ['python3 manage.py migrate --noinput', './warm_cache']";
     "runner.environment" SettingKind::Variables, DefaultValue::Unset,
         "Variables of the applications' environment",
@@ -49,7 +49,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.environment = {'DJANGO_SETTINGS_MODULE': 'shop.settings', 'LANG': None}";
     "runner.environment_file" SettingKind::Paths, DefaultValue::Unset,
         "Files of variables for applications (.env)",
-        "A file of variables, `NAME=value` on each line, for the environment of applications and of the programs beside them, or a list of such files, of which later ones count. `$OTHER` in a value is a variable of the same file or of the environment that `runner` was started with. A reload reads them again, as the user of the server.",
+        "A file of variables, `NAME=value` on each line, for the environment of applications and of the programs beside them, or a list of such files, of which later ones count. A value with blanks is in quotes; within `'single quotes'` every character is itself. Elsewhere `$OTHER` or `${OTHER}` is a variable of the environment that `runner` was started with, or of a line before (an error if there is none), a backslash makes `$`, quotes, blanks and itself plain, and `#` behind a blank begins a comment. A reload reads the files again, as the user of the server.",
         "runner.environment_file = '.env'";
     "runner.group" SettingKind::Account, DefaultValue::Unset,
         "Group that the server and its workers run as",
@@ -205,7 +205,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.response.max_memory = '64M'";
     "runner.response.send_files" SettingKind::Folders, DefaultValue::Unset,
         "Folders whose files applications can name",
-        "Folders whose files are sent when an application names one in place of a body, by beginnings of paths that mean them: with `{'/protected/': 'uploads'}`, `X-Accel-Redirect: /protected/a.pdf` sends `uploads/a.pdf`, as nginx does. `X-Sendfile` has the path of the file in the system, which must be below one of the folders. Ranges and conditional requests are answered, and no worker is busy meanwhile. The application's status, `Content-Type`, `Content-Disposition`, `Cache-Control` and other fields stay. Links lead no further than the folder. By default, both fields are passed on for a web server in front.",
+        "Folders whose files are sent when an application names one in place of a body, by beginnings of paths that mean them: with `{'/protected/': 'uploads'}`, `X-Accel-Redirect: /protected/a.pdf` sends `uploads/a.pdf`, as nginx does. `X-Sendfile` has the path of the file in the system, which must be below one of the folders. Ranges and conditional requests are answered, and no worker is busy meanwhile. The folders have to be there at the start. The application's status, `Content-Type`, `Content-Disposition`, `Cache-Control` and other fields stay. Links lead no further than the folder. By default, both fields are passed on for a web server in front.",
         "runner.response.send_files = {'/protected/': '/srv/protected'}";
     "runner.socket.group" SettingKind::Account, DefaultValue::Unset,
         "Group of the Unix socket that is listened on",
@@ -217,7 +217,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.socket.mode = '660'";
     "runner.start_timeout" SettingKind::Duration, DefaultValue::Number(60),
         "Time for the import, and for lifespan startup",
-        "The time that the application may take to be imported. After it, the import is given up, and the log shows where it was. An ASGI application has as long for its lifespan startup, which each worker waits for (`runner.asgi.lifespan`): if that is not complete by then, the start or reload fails. Raise it for applications that load much data.",
+        "The time that the application may take to be imported. After it, the import is given up, and the log shows where it was. Each command of `runner.before_start` has as long. An ASGI application has as long for its lifespan startup, which each worker waits for (`runner.asgi.lifespan`): if that is not complete by then, the start or reload fails. Raise it for applications that load much data.",
         "runner.start_timeout = '5m'";
     "runner.status.http" SettingKind::Url, DefaultValue::Unset,
         "Address of the status page and metrics",
@@ -249,7 +249,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.supervise.pid_lock = 'shlockfile:/run/my_app.lock'";
     "runner.supervise.programs" SettingKind::Texts, DefaultValue::Unset,
         "Programs kept running beside the application",
-        "Programs that are kept running beside what is supervised: each a line with quotes as in a shell. A program with a `/` is found relative to the file, others in `PATH`. A reload makes those that are commands of `runner` reload, and fails if one of them cannot. Other programs are restarted only if their words or files have changed; the reload fails if one does not come up, even if it did not run before.",
+        "Programs that are kept running beside what is supervised: each a line with quotes as in a shell. They begin in the folder of the file (or in `runner.workers.directory`). A program with a `/` is found relative to the file, others in `PATH`, where the programs of the applications' Python (`.venv/bin`) come first. A reload makes those that are commands of `runner` reload, and fails if one of them cannot. Other programs are restarted only if their words or files have changed; the reload fails if one does not come up, even if it did not run before.",
         "runner.supervise.programs = ['./worker --queue mail']";
     "runner.supervise.run_at_least" SettingKind::Duration, DefaultValue::Number(0),
         "Shortest time that `supervise` runs",

@@ -104,6 +104,14 @@ pub fn no_appending(file: &Path) -> Option<String> {
     refusal(file, Access::WRITE_OK, "write to the file")
 }
 
+/// Why this process may not read a file, as a whole message; `None` if it lacks no permission.
+#[must_use]
+pub fn no_reading(file: &Path) -> Option<String> {
+    let refusal = refusal(file, Access::READ_OK, "read")?;
+    let (user, shown) = (present_user(), file.display());
+    Some(format!("{user} cannot read `{shown}`: it {refusal}"))
+}
+
 /// What keeps this process from entering a folder, as the end of a sentence; `None` if nothing does.
 #[must_use]
 pub fn no_entry(folder: &Path) -> Option<String> {

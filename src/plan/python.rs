@@ -51,6 +51,18 @@ fn own_environment() -> Option<PathBuf> {
     executable::is_environment(environment).then(|| environment.to_owned())
 }
 
+/// The folder with the programs of the Python for what was written at the origin, unless `PATH` leads there anyway. Programs
+/// beside an application find that Python by it, as in an activated virtual environment.
+#[must_use]
+pub(super) fn python_tools(scope: &Scope, origin: &Origin) -> Option<PathBuf> {
+    let python = python(scope, origin).ok()?;
+    let folder = current_folder::absolute(python.parent()?);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let is_reached = env::split_paths(&path).any(|other| other == folder);
+    let is_environment = folder.parent().is_some_and(executable::is_environment);
+    (is_environment || !is_reached).then_some(folder)
+}
+
 /// Where a Python comes from, for messages: the setting with its place, or what names it instead.
 #[must_use]
 pub fn python_origin(scope: &Scope, python: &Path) -> String {

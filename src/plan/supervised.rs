@@ -8,6 +8,8 @@ use crate::current_folder;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::{Origin, Word};
+use crate::plan::python::python_tools;
+use crate::plan::surroundings::DIRECTORY;
 use crate::supervisor::lifetime::Lifetime;
 use crate::supervisor::programs::side_program::SideProgram;
 use crate::supervisor::programs::start_command::StartCommand;
@@ -183,11 +185,16 @@ pub fn programs(scope: &Scope) -> Vec<(Origin, SideProgram)> {
     of(PROGRAMS).chain(of(BEFORE_START)).collect()
 }
 
-/// A program with its arguments; `None` if it has no name.
+/// A program with its arguments; `None` if it has no name. It begins where the workers are told to, or else in the folder of
+/// the file that names it.
 pub fn program(scope: &Scope, words: Vec<Word>) -> Option<SideProgram> {
     let mut words = words.into_iter();
     let first = words.next().filter(|word| !word.text.is_empty())?;
+    let folder = scope.configuration.path(DIRECTORY);
+    let folder = folder.unwrap_or_else(|| scope.folder(&first.origin));
     Some(SideProgram {
+        begins_in: current_folder::absolute(&folder),
+        tools: python_tools(scope, &first.origin),
         program: match first.text.contains('/') {
             true => current_folder::absolute(&scope.path(&first)).into(),
             false => first.exact,

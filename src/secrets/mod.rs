@@ -5,4 +5,6 @@ mod names;
 mod texts;
 
 pub use names::is_secret;
-pub use texts::{HIDDEN, hidden, hidden_words, is_option, masked, mentions, spans, spans_below};
+pub use texts::{
+    HIDDEN, hidden, hidden_words, is_option, masked, masked_except, mentions, spans, spans_below,
+};

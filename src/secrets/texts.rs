@@ -41,15 +41,32 @@ pub fn is_option(word: &str) -> bool {
 /// The same in as many characters and bytes, for places in the text.
 #[must_use]
 pub fn masked(text: &str) -> String {
-    replaced(text, |shown, secret| {
-        shown.extend(secret.chars().map(|character| match character.len_utf8() {
-            1 if matches!(character, '\n' | '\r') => character,
-            1 => '*',
-            2 => '·',
-            3 => '•',
-            _ => '🞄',
-        }));
-    })
+    replaced(text, mask)
+}
+
+/// A text that is a secret but for some ranges, in order, masked in as many characters, bytes and lines.
+#[must_use]
+pub fn masked_except(text: &str, shown: &[Range<usize>]) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut end = 0;
+    for range in shown {
+        mask(&mut masked, &text[end..range.start]);
+        masked.push_str(&text[range.clone()]);
+        end = range.end;
+    }
+    mask(&mut masked, &text[end..]);
+    masked
+}
+
+/// Adds as many characters, bytes and lines as a secret has.
+fn mask(shown: &mut String, secret: &str) {
+    shown.extend(secret.chars().map(|character| match character.len_utf8() {
+        1 if matches!(character, '\n' | '\r') => character,
+        1 => '*',
+        2 => '·',
+        3 => '•',
+        _ => '🞄',
+    }));
 }
 
 fn replaced(text: &str, replace: impl Fn(&mut String, &str)) -> String {

@@ -181,7 +181,7 @@ impl Export {
             (None, Some(supervised)) => &supervised.scope,
             (None, None) => &self.scope,
         };
-        let file = current_folder::absolute(&self.scope.path(&self.file));
+        let file = current_folder::normal(&self.scope.path(&self.file));
         let (words, is_script) = self.words(&file);
         let exported = Exported {
             scope,
@@ -202,7 +202,7 @@ impl Export {
         for layer in &self.scope.layers {
             match layer {
                 Layer::Own(path) | Layer::Listed(path) | Layer::Named(path) if path.is_file() => {
-                    let path = current_folder::absolute(path);
+                    let path = current_folder::normal(path);
                     words.extend(["-c".to_owned(), lossy(path.as_os_str())]);
                 }
                 Layer::Own(_)

@@ -224,7 +224,7 @@ impl Exported<'_> {
             }
         }
         files.extend(plan.access.file.iter().map(|file| file.path().to_owned()));
-        let absolute = |path: &Path| current_folder::absolute(path);
+        let absolute = |path: &Path| current_folder::normal(path);
         let folders = files
             .iter()
             .filter_map(|file| Some(absolute(file).parent()?.to_owned()));
@@ -289,7 +289,7 @@ impl Exported<'_> {
         }
         let mut known: Vec<(&'static str, String)> = Vec::new();
         for (name, path) in needed {
-            let one = (name, text(&current_folder::absolute(&path))?);
+            let one = (name, text(&current_folder::normal(&path))?);
             if !known.contains(&one) {
                 known.push(one);
             }
@@ -333,7 +333,7 @@ fn exported_url(url: &ServerUrl) -> Result<ExportedUrl, Failure> {
             };
             ExportedAddress::Tcp(host, *port)
         }
-        SocketUrl::Unix(path) => ExportedAddress::Unix(text(&current_folder::absolute(path))?),
+        SocketUrl::Unix(path) => ExportedAddress::Unix(text(&current_folder::normal(path))?),
         SocketUrl::Descriptor(_) => ExportedAddress::Passed(None),
         SocketUrl::Passed(passed) => ExportedAddress::Passed(passed.name.clone()),
     };

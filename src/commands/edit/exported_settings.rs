@@ -20,7 +20,7 @@ use crate::upstream::upstream_options::ServerSource;
 
 pub(super) fn exported_tls(settings: &Configuration) -> Result<ExportedTls, Failure> {
     let acme_ca = settings.path("runner.tls.acme_ca");
-    let acme_ca = acme_ca.map(|path| text(&current_folder::absolute(&path)));
+    let acme_ca = acme_ca.map(|path| text(&current_folder::normal(&path)));
     Ok(ExportedTls {
         acme: settings.texts("runner.tls.acme"),
         acme_directory: settings.text("runner.tls.acme_directory"),
@@ -77,7 +77,7 @@ pub(super) fn programs(
 fn named(program: &Path, folder: &Path) -> Result<String, Failure> {
     match program.components().count() {
         0 | 1 => text(program),
-        _ => text(&current_folder::absolute(&folder.join(program))),
+        _ => text(&current_folder::normal(&folder.join(program))),
     }
 }
 
@@ -164,7 +164,7 @@ pub(super) fn unread<'a>(
 pub(super) fn texts(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
     paths
         .iter()
-        .map(|path| text(&current_folder::absolute(path)))
+        .map(|path| text(&current_folder::normal(path)))
         .collect()
 }
 

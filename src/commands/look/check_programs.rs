@@ -2,11 +2,12 @@
 //! checked as well.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::commands::run::{run_ini, supervise};
 use crate::config::{self, Layer};
+use crate::current_folder;
 use crate::graph::entry::Commands;
 use crate::graph::node::{KeptRunning, Supervised};
 use crate::graph::resolve;
@@ -66,8 +67,18 @@ fn file_of(scope: &Scope, program: &SideProgram) -> Option<CheckedFile> {
     };
     let runs_file = [run_ini::ENTRY.name, supervise::ENTRY.name].iter();
     let runs_file = runs_file.copied().any(|name| *command == *name);
-    let layers = line.files.into_iter().map(Layer::Named);
-    (runs_file && Path::new(file).is_file()).then(|| below(scope, layers.collect(), file.clone()))
+    let layers = line.files.into_iter();
+    let layers = layers.map(|layer| Layer::Named(in_folder(program, &layer)));
+    let file = in_folder(program, Path::new(file));
+    (runs_file && file.is_file()).then(|| below(scope, layers.collect(), file.into()))
+}
+
+/// The path of a file that is an argument of a program: as it is written where that is the folder in which the program begins.
+fn in_folder(program: &SideProgram, file: &Path) -> PathBuf {
+    match current_folder::folder() == Some(&program.begins_in) {
+        true => file.to_owned(),
+        false => program.begins_in.join(file),
+    }
 }
 
 /// The command line of a program that is `runner`.
@@ -106,7 +117,9 @@ fn mistakes(
         words: words.collect(),
         ..Line::default()
     };
-    let named = line.files.into_iter().map(Layer::Named).collect();
+    let named = line.files.into_iter();
+    let named = named.map(|layer| Layer::Named(in_folder(program, &layer)));
+    let named = named.collect();
     let resolved = Scope::load(layers(scope, named), None)
         .and_then(|own| resolve::command(commands, own, words));
     let found = resolved.map_or_else(

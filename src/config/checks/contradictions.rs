@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::trusted_networks::{FIELDS, PROXIES};
 use crate::config::files::file_format::{FileFormat, format_of};
-use crate::config::keys::KEYS;
+use crate::config::keys::{KEYS, Key};
 use crate::config::prefixes::SettingsPrefixes;
 use crate::config::rules::Rules;
 use crate::config::setting::{Checked, SettingKind};
@@ -241,6 +241,32 @@ fn at_both(
     problem
 }
 
+/// Keys of a file for `supervise` that an application does not obey, since its own settings come before them: warnings.
+pub(in crate::config) fn keys_without_effect(
+    rules: &Rules,
+    prefixes: &SettingsPrefixes,
+) -> Vec<Diagnostic> {
+    let doubt = |key: &'static Key| {
+        let own = prefixes.source(rules, key.setting);
+        if own == key.setting || !is_key(rules, key.setting) {
+            return None;
+        }
+        let message = format!(
+            "key `{}` has no effect on the application that has `{own}` of its own",
+            key.name
+        );
+        let doubt = Diagnostic::new("setting/ignored", message);
+        Some(at_both(rules, doubt, key.setting, (&own, "here")).warning())
+    };
+    KEYS.iter().filter_map(doubt).collect()
+}
+
+/// Whether a key of a file for `supervise` gives a property its value.
+fn is_key(rules: &Rules, name: &str) -> bool {
+    let place = rules.origin(name).and_then(|rule| rule.origin.place());
+    place.is_some_and(|place| format_of(&place.source) == Some(FileFormat::Keys))
+}
+
 /// The mistake that the least number of workers is larger than the largest.
 pub(super) fn order(
     rules: &Rules,
@@ -258,12 +284,8 @@ pub(super) fn order(
         return None;
     }
     let sources = [MIN, MAX].map(|name| prefixes.source(rules, name));
-    let is_key = |name: &str| {
-        let place = rules.origin(name).and_then(|rule| rule.origin.place());
-        place.is_some_and(|place| format_of(&place.source) == Some(FileFormat::Keys))
-    };
     // The message uses the names that the file uses: keys or settings.
-    let by_keys = sources.iter().any(|name| is_key(name));
+    let by_keys = sources.iter().any(|name| is_key(rules, name));
     let what = if by_keys { "key" } else { "setting" };
     let [least, most] = sources.each_ref().map(|name| {
         let key = KEYS.iter().find(|key| by_keys && key.setting == name);

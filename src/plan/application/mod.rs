@@ -6,6 +6,7 @@
 //! application is a variant of [`BuiltIn`], and a leaf or a node of the recipe's tree.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -120,10 +121,13 @@ impl ApplicationName {
         else {
             return None;
         };
-        let command = &servers.program()?.command;
+        let program = servers.program()?;
+        let command = &program.command;
         let program = SideProgram {
             program: command.program.clone(),
             arguments: command.arguments.clone(),
+            begins_in: program.begins_in.clone(),
+            tools: None,
             is_served: false,
         };
         unrunnable(scope, origin, &program)
@@ -180,6 +184,8 @@ impl ApplicationName {
         let mut problems = match self.scope(all) {
             Ok(own) => {
                 let mut problems = surroundings::missing(&own.configuration);
+                problems.extend(surroundings::unreadable(&own));
+                problems.extend(own.configuration.keys_without_effect());
                 problems.extend(self.misfit(&own.configuration));
                 problems
             }
@@ -212,8 +218,16 @@ impl ApplicationName {
         const THREADS: &str = "runner.workers.threads";
         for (_, folder) in settings.folders(SEND_FILES) {
             if let Err(error) = folder.join(".").metadata() {
-                let message = format!("files of `{}` cannot be sent: {error}", folder.display());
-                return Some(settings.complain(SEND_FILES, message, None));
+                let folder = folder.display();
+                let is_missing = error.kind() == ErrorKind::NotFound;
+                let (message, hint) = match is_missing {
+                    true => (
+                        format!("there is no folder `{folder}`, whose files are to be sent"),
+                        Some(format!("make it before the start: `mkdir {folder}`")),
+                    ),
+                    false => (format!("files of `{folder}` cannot be sent: {error}"), None),
+                };
+                return Some(settings.complain(SEND_FILES, message, hint));
             }
         }
         let one_thread = match self {

@@ -82,13 +82,36 @@ fn of_file(
     path: &Path,
 ) -> Result<Vec<(String, String)>, Diagnostic> {
     config::variables(path).map_err(|mistake| match mistake.labels.is_empty() {
-        true => Diagnostic {
-            code: mistake.code,
-            hint: mistake.hint,
-            ..settings.complain_of_element(FILES, number, mistake.message)
-        },
+        true => {
+            let message = permission::no_reading(path).unwrap_or(mistake.message);
+            Diagnostic {
+                code: mistake.code,
+                hint: mistake.hint,
+                ..settings.complain_of_element(FILES, number, message)
+            }
+        }
         false => mistake,
     })
+}
+
+/// Files of variables that root, who starts the server, can read, and the user of the server cannot, as it has to at each
+/// reload: warnings.
+pub fn unreadable(scope: &Scope) -> Vec<Diagnostic> {
+    let settings = &scope.configuration;
+    let Some(identity) = identity(scope).ok().filter(|_| permission::is_root()) else {
+        return Vec::new();
+    };
+    let paths = settings.paths(FILES).into_iter().enumerate();
+    let refused = |(number, path): (usize, PathBuf)| {
+        let reason = identity.act(|| Ok(permission::no_reading(&path))).ok()??;
+        let doubt = settings.complain_of_element(FILES, number, reason);
+        let doubt = Diagnostic {
+            code: "include/permission",
+            ..doubt.warning()
+        };
+        Some(doubt.with_hint("a reload reads the file as that user"))
+    };
+    paths.filter_map(refused).collect()
 }
 
 /// The first folders in which Python looks for the modules of an object whose name was written at the origin: those of the

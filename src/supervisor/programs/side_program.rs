@@ -1,5 +1,6 @@
 //! A program to be kept running, as the configuration names it.
 
+use std::env;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
@@ -12,6 +13,7 @@ use anyhow::bail;
 use rustix::fs::{Access, access};
 
 use crate::children;
+use crate::current_folder;
 use crate::descriptor_limit;
 use crate::permission;
 use crate::secrets::hidden_words;
@@ -27,6 +29,10 @@ pub struct SideProgram {
     pub program: OsString,
     /// Its arguments.
     pub arguments: Vec<OsString>,
+    /// The folder in which it begins.
+    pub begins_in: PathBuf,
+    /// The folder that comes first in its `PATH`, if one does: the programs of the Python that applications run in.
+    pub tools: Option<PathBuf>,
     /// Whether it is the program that is supervised: a reload restarts it in any case.
     pub is_served: bool,
 }
@@ -37,27 +43,49 @@ impl SideProgram {
         self.program.as_bytes().contains(&b'/')
     }
 
+    /// Where its name is found: as the system will find it, unless a setting gives it another `PATH`.
+    fn on_path(&self) -> Option<PathBuf> {
+        let tool = self.tools.as_ref().map(|folder| folder.join(&self.program));
+        tool.filter(|tool| children::is_program(tool))
+            .or_else(|| children::on_path(&self.program).next())
+    }
+
+    /// Its `PATH`, where that differs from ours.
+    fn path_variable(&self) -> Option<OsString> {
+        let inherited = env::var_os("PATH").unwrap_or_default();
+        let inherited =
+            env::split_paths(&inherited).filter(|folder| !folder.as_os_str().is_empty());
+        // A folder with a `:` in its name cannot stand there.
+        env::join_paths(self.tools.iter().cloned().chain(inherited))
+            .ok()
+            .filter(|_| self.tools.is_some())
+    }
+
     /// The files that it consists of, as far as its words tell: the program, and the script that it interprets, such as
     /// `app.py` in `python app.py`.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let program = match self.is_path() {
             true => Some(PathBuf::from(&self.program)),
-            false => children::on_path(&self.program).next(),
+            false => self.on_path(),
         };
         let is_option = |word: &&OsString| word.as_bytes().starts_with(b"-");
         let first = self.arguments.iter().find(|word| !is_option(word));
-        let script = first.map(PathBuf::from).filter(|path| path.is_file());
+        let script = first.map(|word| self.begins_in.join(word));
+        let script = script.filter(|path| path.is_file());
         program.into_iter().chain(script).collect()
     }
 
-    /// What starts it as the leader of a process group. It reads nothing, and what it writes goes to the log.
+    /// What starts it as the leader of a process group, in its folder. It reads nothing, and what it writes goes to the log.
     ///
     /// # Errors
-    /// This process has no descriptors left.
+    /// This process has no descriptors left, or there is no such folder.
     pub(super) fn command(&self, environment: &EnvironmentChanges) -> io::Result<Command> {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments);
+        command.args(&self.arguments).env("PWD", &self.begins_in);
+        if let Some(path) = self.path_variable() {
+            command.env("PATH", path);
+        }
         for (name, value) in environment {
             match value {
                 Some(value) => command.env(name, value),
@@ -70,6 +98,11 @@ impl SideProgram {
             .stdout(Stdio::from(log))
             .stderr(Stdio::inherit());
         unix::lead_group(&mut command, descriptor_limit::at_start());
+        let folder = current_folder::hold_folder(&self.begins_in).map_err(|error| {
+            let message = format!("cannot begin in `{}`: {error}", self.begins_in.display());
+            io::Error::new(error.kind(), message)
+        })?;
+        unix::begin_in(&mut command, folder.as_fd())?;
         Ok(command)
     }
 
@@ -79,7 +112,7 @@ impl SideProgram {
     /// There is no such program, or it may not be executed.
     pub fn find(&self) -> anyhow::Result<()> {
         if !self.is_path() {
-            return match children::on_path(&self.program).next() {
+            return match self.on_path() {
                 Some(_) => Ok(()),
                 None => bail!("cannot run `{self}`: it is not found in `PATH`"),
             };

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::children::{FIRST_DELAY, restart_delay};
 use crate::workers::hub::{Hub, lock};
-use crate::workers::options::WorkerOptions;
+use crate::workers::options::{Resources, WorkerOptions};
 
 /// The delay after the first worker that could not be started. It doubles each time. Workers that end without having
 /// A start has failed after this many attempts with an application that can be imported.
@@ -140,11 +140,25 @@ impl Attempts {
     }
 
     /// A process that was to serve or to fork has ended before it was asked anything. Returns the seconds until the next
-    /// attempt, or an error if this was the last attempt of the start.
-    pub(crate) fn ended_early(&mut self, failure: &str, ordered: Instant) -> anyhow::Result<f64> {
+    /// attempt, or an error if this was the last attempt of the start. Limits of the system may be the reason.
+    pub(crate) fn ended_early(
+        &mut self,
+        failure: &str,
+        limits: &Resources,
+        ordered: Instant,
+    ) -> anyhow::Result<f64> {
         if self.starting.is_some() && ordered >= self.not_before && self.failures + 1 >= ATTEMPTS {
+            let limits: Vec<String> = limits
+                .rows()
+                .filter(|(name, _)| *name != "core")
+                .map(|(name, limit)| format!("runner.workers.limits.{name}, {limit}"))
+                .collect();
+            let doubt = match &*limits {
+                [] => String::new(),
+                limits => format!("; perhaps a limit is too low ({})", limits.join("; ")),
+            };
             return Err(anyhow!(
-                "no worker has begun to serve in {ATTEMPTS} attempts: {failure}"
+                "no worker has begun to serve in {ATTEMPTS} attempts: {failure}{doubt}"
             ));
         }
         Ok(self.back_off(failure, ordered).as_secs_f64())
