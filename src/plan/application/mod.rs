@@ -220,13 +220,9 @@ impl ApplicationName {
             if let Err(error) = folder.join(".").metadata() {
                 let folder = folder.display();
                 let is_missing = error.kind() == ErrorKind::NotFound;
-                let (message, hint) = match is_missing {
-                    true => (
-                        format!("there is no folder `{folder}`, whose files are to be sent"),
-                        Some(format!("make it before the start: `mkdir {folder}`")),
-                    ),
-                    false => (format!("files of `{folder}` cannot be sent: {error}"), None),
-                };
+                let message = format!("files of `{folder}` cannot be sent: {error}");
+                let hint =
+                    is_missing.then(|| format!("make it before the start: `mkdir {folder}`"));
                 return Some(settings.complain(SEND_FILES, message, hint));
             }
         }
