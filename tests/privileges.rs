@@ -251,6 +251,8 @@ fn a_file_of_variables_that_the_user_cannot_read_is_told() {
         "user `nobody` (runner.user) cannot read `[folder]/.env`: it may not read `[folder]/.env`";
     let checked = folder.runner(["check", "app.ini"]).run();
     let warned = format!("warning: {reason}\n");
+    let hint = "a reload reads the file as that user";
+    assert!(checked.stdout.contains(hint) || checked.stderr.contains(hint));
     assert!(
         checked.status == 0 && format!("{}{}", checked.stdout, checked.stderr).contains(&warned),
         "{checked:#?}"
