@@ -125,9 +125,9 @@ async fn an_application_learns_how_its_client_leaves() {
             "4001 'b\u{ff}'\n",
         ),
         (Vec::new(), None, "1006 ''\n"),
-        (frame(TEXT, b"\xff"), code(1007), "1006 'a text"),
-        (frame(0x83, b""), code(1002), "1006 'a frame"),
-        (too_large, code(1009), "1006 'a message"),
+        (frame(TEXT, b"\xff"), code(1007), "1007 'a text"),
+        (frame(0x83, b""), code(1002), "1002 'a frame"),
+        (too_large, code(1009), "1009 'a message"),
     ] {
         let mut client = open(&server, "/echo").await;
         client.send(&bytes).await;
@@ -176,7 +176,7 @@ async fn a_client_learns_how_the_application_ends() {
             is_told(&server, path, told);
         }
     }
-    server.wait_for_log(|log| log.contains("exception while answering GET /fails\n"));
+    server.wait_for_log(|log| log.contains("exception while answering WebSocket /fails\n"));
     server.stop();
 }
 

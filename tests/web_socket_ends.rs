@@ -200,7 +200,7 @@ async fn the_rest_of_a_frame_is_not_waited_for_for_ever() {
         client.send(&frame(0x80, b"whole")[..cut]).await;
         let (first, payload) = client.next().await.unwrap();
         assert_eq!((first, &payload[..2]), (CLOSE, &1008_u16.to_be_bytes()[..]));
-        assert_eq!(accepted.left().await, 1006);
+        assert_eq!(accepted.left().await, 1008);
     }
 }
 

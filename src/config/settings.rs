@@ -25,7 +25,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.asgi.concurrency = 100";
     "runner.asgi.disconnect_grace" SettingKind::Duration, DefaultValue::Number(10),
         "Time to end after a client has left (ASGI)",
-        "The time that an ASGI application may go on with a request after the client has left, which it is told at once (`http.disconnect`, `websocket.disconnect`). After it, the task of the request is cancelled. With 0, it is cancelled at once. An application that sends more than a few messages to a client that has left is cancelled sooner (`send()` raises `asyncio.CancelledError`), and so are those that have gone on longest if more than `runner.asgi.concurrency` requests of a worker go on without a client.",
+        "The time that an ASGI application may go on with a request after it was told that the client has left (`http.disconnect`, `websocket.disconnect`). After it, the task of the request is cancelled. With 0, it is cancelled at once. An application that sends more than a few messages to a client that has left is cancelled sooner (`send()` raises `asyncio.CancelledError`), and so are those that have gone on longest if more than `runner.asgi.concurrency` requests of a worker go on without a client.",
         "runner.asgi.disconnect_grace = '1m'";
     "runner.asgi.drain" SettingKind::Duration, DefaultValue::Number(0),
         "Time for WebSockets and streams at a reload",

@@ -392,6 +392,22 @@ def test_a_file_is_opened_by_the_worker_and_handed_over():
         assert kinds.count(FILE) == kinds.count(DONE) == 600
 
 
+def test_parts_that_tasks_send_when_the_application_ends_are_let_go():
+    """What waits since before the end, behind what the client takes or behind another part, is no mistake."""
+
+    async def application(scope, receive, send):
+        await send(START)
+        await send(body(b"x" * WINDOW, True))
+        parts = [asyncio.ensure_future(send(body(b"y" * size, True))) for size in (WINDOW, 1)]
+        await takes(0.01)
+        asyncio.gather(*parts).add_done_callback(lambda done: log.write("let go %s\n" % done.exception()))
+        raise KeyError("why")
+
+    with Worker(application) as worker:
+        worker.request()
+        worker.logged("let go None\n")
+
+
 def test_a_client_that_left_frees_what_waits_for_it():
     """Neither the task nor the body is kept when an exchange is over."""
     import gc

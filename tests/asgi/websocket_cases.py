@@ -218,10 +218,92 @@ def test_send_waits_for_credit_and_raises_when_the_client_leaves():
         assert "exception" not in worker.logged("the client of the WebSocket has left\n")
 
 
+def test_what_other_tasks_send_to_a_client_that_leaves_is_an_os_error():
+    """Whatever the task of its own WebSocket does meanwhile: it may have returned, or raised an exception."""
+    wanted = "the client of the WebSocket has left"
+    room = {}
+
+    async def application(scope, receive, send):
+        await receive()
+        await send(ACCEPTS)
+        room[scope["path"]] = send
+        if scope["path"] != "/speaks":
+            assert (await receive())["type"] == "websocket.disconnect"
+            if scope["path"] == "/raises":
+                raise KeyError("why")
+            return
+        for to in ("/returns", "/raises"):
+            await receive()
+            for message in [{"type": "websocket.send", "bytes": b"x" * WINDOW}] * 2 + [{"type": "websocket.send", "text": "x"}, CLOSES]:
+                try:
+                    await room[to](message)
+                except OSError as error:
+                    log.write("%s %s: %s\n" % (to, message["type"], error))
+
+    with Worker(application) as worker:
+        for to in ("/returns", "/raises"):
+            worker.request(to, web_socket=True)
+            worker.frames(ACCEPT)
+        speaks = worker.request("/speaks", web_socket=True)
+        worker.frames(ACCEPT)
+        for number, to in ((1, "/returns"), (2, "/raises")):
+            worker.send(SEND_TEXT, speaks, b"now")
+            worker.frames(CREDIT)
+            more = 1
+            while more:
+                frame = worker.frames(BINARY)
+                assert frame.number == number
+                more = frame.flags
+            worker.until_read()  # and nothing comes: the second message waits
+            assert worker.peek() is None
+            worker.send(LEFT, number, left(1006))
+            assert worker.frames(DONE).number == number
+            for kind in ("send", "send", "close"):
+                worker.logged("%s websocket.%s: %s\n" % (to, kind, wanted))
+        close, done = worker.frames(CLOSE, DONE)
+        assert (done.number, close_of(close)) == (speaks, (1000, ""))
+
+
+def test_a_message_that_waits_when_another_task_closes_is_an_os_error():
+    async def application(scope, receive, send):
+        async def speak():
+            try:
+                for _ in range(2):
+                    await send({"type": "websocket.send", "bytes": b"x" * WINDOW})
+            except OSError as error:
+                log.write("%s\n" % error)
+
+        await receive()
+        await send(ACCEPTS)
+        task = asyncio.ensure_future(speak())
+        await receive()
+        if scope["path"] == "/closes":
+            await send(CLOSES)
+            await task
+
+    for path in ("/closes", "/returns"):
+        with Worker(application) as worker:
+            number = worker.request(path, web_socket=True)
+            worker.frames(ACCEPT)
+            while worker.frames(BINARY).flags:
+                pass
+            worker.send(SEND_TEXT, number, b"now")
+            worker.frames(CREDIT, CLOSE, DONE)
+            assert "exception" not in worker.logged("the WebSocket was closed before the message was sent\n")
+
+
 def test_close_before_accept_is_a_403_and_the_disconnect_comes():
     with Worker(replay([CLOSES])) as worker:
         assert worker.answer(web_socket=True).status == b"403"
         worker.logged("received [('code', 1006), ('reason', ''), ('type', 'websocket.disconnect')]\n")
+
+
+def test_a_close_before_accept_may_have_any_code_and_reason():
+    # FastAPI gives what was wrong with the request as a list.
+    for wrong in ({"reason": [{"loc": ["query", "token"]}]}, {"code": "x"}, {"code": 1006, "reason": "x" * 124}):
+        with Worker(replay([{**CLOSES, **wrong}])) as worker:
+            assert worker.answer(web_socket=True).status == b"403"
+            worker.logged("received [('code', 1006), ('reason', ''), ('type', 'websocket.disconnect')]\n")
 
 
 def test_close_after_accept_has_code_and_reason():
@@ -246,11 +328,11 @@ def test_the_end_of_the_application_is_a_close_too():
         assert close_of(worker.frames(ACCEPT, CLOSE, DONE)[1]) == (1000, "")
         worker.request("/open/raises", web_socket=True)
         assert close_of(worker.frames(ACCEPT, CLOSE, DONE)[1]) == (1011, "")
-        worker.logged("exception while answering GET /open/raises\n")
+        worker.logged("exception while answering WebSocket /open/raises\n")
         assert worker.answer("/raises", web_socket=True).status == b"500"
-        worker.logged("exception while answering GET /raises\n")
+        worker.logged("exception while answering WebSocket /raises\n")
         assert worker.answer("/", web_socket=True).status == b"500"
-        worker.logged("GET /: the application returned without the response")
+        worker.logged("WebSocket /: the application returned without the response")
 
 
 def test_a_denial_response_has_any_status_and_several_bodies():
@@ -330,7 +412,7 @@ def test_wrong_messages_are_refused_where_they_are_sent():
                 assert first.kind == ANSWER, (messages, first)
                 assert first.status == (b"403" if CLOSES is messages[0] else b"500"), (messages, first)
                 worker.frames(DONE)
-            worker.logged("exception while answering GET /%d\n" % number)
+            worker.logged("exception while answering WebSocket /%d\n" % number)
             worker.logged(wanted)
 
 

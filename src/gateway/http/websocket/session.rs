@@ -263,19 +263,21 @@ impl<'a, C: Carrier> Session<'a, C> {
         self.outflow.push(&frame.head, frame.payload);
     }
 
-    /// Fails the WebSocket (RFC 6455 §7.1.7). `limits` are the settings that the client came up against.
+    /// Fails the WebSocket (RFC 6455 §7.1.7): the application gets the code that the client gets. `limits` are the settings that the client came up against.
     fn fail(&mut self, code: u16, what: &str, limits: Option<&str>) {
         match limits {
             Some(limits) => self.log_closed(format_args!("{what} (code {code}; {limits})")),
             None => self.log_closed(format_args!("{what} (code {code})")),
         }
         let text = what.to_owned();
+        let mut reason = CloseReason { code, text };
         if matches!(self.phase, Closing::Open(_)) {
-            self.push(WebSocketFrame::close(&CloseReason { code, text }));
+            self.push(WebSocketFrame::close(&reason));
+        } else {
+            // It has had a close frame already.
+            reason.code = CloseReason::BROKEN;
         }
-        let code = CloseReason::BROKEN;
-        let text = what.to_owned();
-        self.leave(CloseReason { code, text });
+        self.leave(reason);
     }
 
     fn log_closed(&self, why: fmt::Arguments<'_>) {

@@ -324,8 +324,8 @@ class Response:
         outbox = self.outbox
         while self.is_passing:
             await self.wait()
-        if self.is_left:
-            return
+        if self.is_left or self.is_over:
+            return  # as what is being sent, it began before the end
         if self.is_torn:
             text = "`%s` was sent, but the body has a gap: an earlier `send` was cancelled while the client took its part"
             raise RuntimeError(text % self.body_type)

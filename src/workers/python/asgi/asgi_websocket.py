@@ -7,6 +7,7 @@ Plain Python 3.8 and later, standard library only. The rules are those of the AS
 from collections import deque
 from struct import pack, unpack_from
 
+from runner_asgi_loop import turn
 from runner_asgi_message import TOKEN, as_bytes, encoded, kind_of_message, listed, split, unknown
 from runner_asgi_outbox import ACCEPT, BINARY, CLOSE, CREDIT, MORE, TEXT
 from runner_asgi_response import COMPLETE, NOTHING, Response, get_ident
@@ -115,7 +116,8 @@ class WebSocketExchange(Response):
         raise unknown(message)
 
     async def message(self, message):
-        if self.phase != OPEN:
+        # What another task sends may come when this client has left, and the task of this WebSocket has ended for it.
+        if self.phase != OPEN and not (self.phase == CLOSED and self.is_left):
             raise self.wrong("websocket.send")
         text, data = message.get("text"), message.get("bytes")
         if (text is None) == (data is None):
@@ -128,13 +130,13 @@ class WebSocketExchange(Response):
         else:
             kind, payload = BINARY, data if type(data) is bytes else as_bytes(data, "`bytes` of `websocket.send`")
         outbox = self.outbox
-        while self.window <= 0 or outbox.queue or self.is_left:
-            if self.is_left:
-                await self.slow_down()  # an application may catch the exception, and send for ever
-                raise ClientDisconnected("the client of the WebSocket has left")
-            await (outbox.until_room() if outbox.queue else self.wait())
-            if self.phase != OPEN:
-                raise self.wrong("websocket.send")
+        while self.is_left or self.window <= 0 or outbox.queue:
+            if not self.is_left:
+                await (outbox.until_room() if outbox.queue else self.wait())
+            if self.is_left or self.phase != OPEN:
+                # An application may catch the exception, and send for ever. What others send when its task has ended is theirs.
+                await (turn() if self.is_over else self.slow_down())
+                raise self.disconnected()
         self.window -= len(payload) + OVERHEAD
         if len(payload) <= LARGEST_PART:
             outbox.put(self.number, kind, payload)
@@ -170,8 +172,12 @@ class WebSocketExchange(Response):
 
     def finish(self, message):
         """Closes it, or refuses it before it is open."""
+        if self.phase == CLOSED and self.is_left:
+            raise self.disconnected()
         if self.phase == CLOSED or self.state not in (NOTHING, COMPLETE) or (self.phase, self.state) == (OFFERED, COMPLETE):
             raise self.wrong("websocket.close")
+        if self.phase == OFFERED:
+            return self.shut(NORMAL)  # by a 403, which has neither a code nor a reason, whatever they are
         code, reason = message.get("code"), message.get("reason")
         code = NORMAL if code is None else code
         reason = "" if reason is None else reason
@@ -185,8 +191,8 @@ class WebSocketExchange(Response):
         if len(encoded_reason) > LONGEST_REASON:
             text = "`reason` of `websocket.close` may have %d bytes, but has %d"
             raise ValueError(text % (LONGEST_REASON, len(encoded_reason)))
-        if self.is_left and self.phase == OPEN:
-            raise ClientDisconnected("the client of the WebSocket has left")
+        if self.is_left:
+            raise self.disconnected()
         self.shut(code, reason)
 
     def shut(self, code, reason=""):
@@ -202,6 +208,11 @@ class WebSocketExchange(Response):
         if self.code is None:
             self.end(code, reason)
 
+    def disconnected(self):
+        """An exception: nothing that is sent arrives any more, which is no mistake of the application."""
+        why = "the client of the WebSocket has left" if self.is_left else "the WebSocket was closed before the message was sent"
+        return ClientDisconnected(why)
+
     def wrong(self, kind):
         """An exception: a message at the wrong time."""
         if self.is_over:
@@ -215,6 +226,9 @@ class WebSocketExchange(Response):
         else:
             why = "the WebSocket is refused with a response"
         return RuntimeError("`%s` was sent, but %s" % (kind, why))
+
+    def request(self):
+        return "WebSocket", Response.request(self)[1]
 
     # The end of the application's code
 
