@@ -8,7 +8,7 @@ use runner::protocol::websocket::decoder::{Decoder, WebSocketEvent};
 use runner::protocol::websocket::encoder::{Encoder, WebSocketFrame};
 use runner::protocol::websocket::frame_head::WebSocketFault;
 use runner::protocol::websocket::handshake::{Handshake, check};
-use runner::protocol::websocket::permessage_deflate::DeflateParameters;
+use runner::protocol::websocket::permessage_deflate::{DeflateParameters, DeflatePolicy};
 
 type Events = Vec<Result<WebSocketEvent, WebSocketFault>>;
 
@@ -24,7 +24,8 @@ pub fn handshake(field: &[u8]) -> Option<DeflateParameters> {
         HeaderValue::from_static("13"),
     );
     headers.insert(header::SEC_WEBSOCKET_KEY, field.clone());
-    let asked = |headers: &HeaderMap| check(&Method::GET, Version::HTTP_11, headers, true);
+    let policy = DeflatePolicy::ContextTakeover;
+    let asked = |headers: &HeaderMap| check(&Method::GET, Version::HTTP_11, headers, policy);
     assert_ne!(asked(&headers), Handshake::NotAnOffer);
     let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
     headers.insert(header::SEC_WEBSOCKET_KEY, key);
@@ -43,7 +44,7 @@ pub fn handshake(field: &[u8]) -> Option<DeflateParameters> {
     offer.deflate
 }
 
-fn events<'a>(mut decoder: Decoder, parts: impl Iterator<Item = &'a [u8]>) -> Events {
+fn events<'a>(decoder: &mut Decoder, parts: impl Iterator<Item = &'a [u8]>) -> Events {
     let mut input = BytesMut::new();
     let mut events = Vec::new();
     for part in parts {
@@ -78,17 +79,18 @@ pub fn decode(bytes: &[u8], deflate: Option<DeflateParameters>) {
         return;
     };
     let limit = usize::from(*size) * usize::from(*size) * 8;
-    let decoder = || Decoder::new(limit, deflate.is_some());
-    let whole = events(decoder(), [frames].into_iter());
-    let cut = events(decoder(), frames.chunks(1 + usize::from(*cut)));
+    let decoder = || Decoder::new(limit, deflate);
+    let whole = events(&mut decoder(), [frames].into_iter());
+    let cut = events(&mut decoder(), frames.chunks(1 + usize::from(*cut)));
     assert_eq!(whole, cut);
     // As if a server had sent them, with which no compression is negotiated.
     let of_server = || Decoder::of_server(limit);
     assert_eq!(
-        events(of_server(), [frames].into_iter()),
-        events(of_server(), frames.chunks(1 + usize::from(bytes[1])))
+        events(&mut of_server(), [frames].into_iter()),
+        events(&mut of_server(), frames.chunks(1 + usize::from(bytes[1])))
     );
-    let encoder = Encoder::new(deflate);
+    let mut encoder = Encoder::new(deflate);
+    let mut client = Decoder::new(limit, deflate.map(DeflateParameters::mirrored));
     for event in whole.into_iter().flatten() {
         let (sent, kept): (Vec<_>, _) = match event {
             WebSocketEvent::Message(message) => {
@@ -97,7 +99,7 @@ pub fn decode(bytes: &[u8], deflate: Option<DeflateParameters>) {
                     assert!(std::str::from_utf8(text).is_ok());
                 }
                 (
-                    encoder.message(message.clone()).collect(),
+                    encoder.frames(message.clone()).collect(),
                     WebSocketEvent::Message(message),
                 )
             }
@@ -117,13 +119,13 @@ pub fn decode(bytes: &[u8], deflate: Option<DeflateParameters>) {
         };
         let back: Vec<u8> = sent.iter().flat_map(masked).collect();
         assert_eq!(
-            events(decoder(), [back.as_slice()].into_iter()),
+            events(&mut client, [back.as_slice()].into_iter()),
             [Ok(kept.clone())]
         );
         if deflate.is_none() {
             let back: Vec<u8> = sent.iter().flat_map(unmasked).collect();
             assert_eq!(
-                events(of_server(), [back.as_slice()].into_iter()),
+                events(&mut of_server(), [back.as_slice()].into_iter()),
                 [Ok(kept)]
             );
         }

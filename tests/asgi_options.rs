@@ -57,14 +57,14 @@ fn settings_of_web_sockets_reach_the_gateway() {
     assert_eq!(defaults.max_message, 16 << 20);
     assert_eq!(defaults.ping_interval, seconds(20));
     assert_eq!(defaults.ping_timeout, seconds(20));
-    assert!(defaults.compression);
+    assert!(defaults.compression && defaults.context_takeover);
     let all = found(
-        "[runner.websocket]\nmax_message = '64k'\nping_interval = '1m'\nping_timeout = 5\ncompression = False\n",
+        "[runner.websocket]\nmax_message = '64k'\nping_interval = '1m'\nping_timeout = 5\ncompression = False\ncontext_takeover = False\n",
     );
     assert_eq!(all.max_message, 64 << 10);
     assert_eq!(all.ping_interval, seconds(60));
     assert_eq!(all.ping_timeout, seconds(5));
-    assert!(!all.compression);
+    assert!(!all.compression && !all.context_takeover);
     // 0 is no limit, and no ping.
     let none = found("[runner.websocket]\nmax_message = 0\nping_interval = 0\nping_timeout = 0\n");
     assert!(none.max_message > 1 << 50);

@@ -4,7 +4,7 @@
 
 use runner::gateway::http::HttpOptions;
 use rustix::process::{Resource, getpid, getrlimit, setrlimit};
-use support::{News, Server, TEXT, frame};
+use support::{Client, News, Server, TEXT, frame, offer};
 use usage::memory;
 
 #[path = "support/web_socket.rs"]
@@ -31,14 +31,31 @@ async fn an_idle_web_socket_has_no_buffers() {
     let before = resident();
     let mut open = Vec::with_capacity(MANY);
     let text = "a".repeat(50_000);
-    let message = frame(TEXT, text.as_bytes());
+    let mut encoder = flate2::Compress::new(flate2::Compression::fast(), false);
+    let mut deflated = Vec::with_capacity(1000);
+    encoder
+        .compress_vec(text.as_bytes(), &mut deflated, flate2::FlushCompress::Sync)
+        .unwrap();
+    deflated.truncate(deflated.len() - 4);
+    let message = frame(0xc0 | TEXT, &deflated);
+    let offer = offer(
+        "/",
+        "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n",
+    );
     for _ in 0..MANY {
-        let (mut client, mut accepted) = server.open().await;
-        // It was not always idle.
+        let mut client = Client::connect(&server.address).await;
+        client.send(offer.as_bytes()).await;
+        let head = client.head().await;
+        assert!(
+            head.contains("permessage-deflate; client_max_window_bits=11\r\n"),
+            "{head}"
+        );
+        let mut accepted = server.accepted().await;
+        // It was not always idle, and messages may point back to these.
         client.send(&message).await;
         assert!(accepted.heard().await == News::Text(text.clone()));
         accepted.say(&text);
-        assert!(client.next().await.is_some());
+        assert_eq!(client.next().await.unwrap().0, 0xc0 | TEXT);
         client.forget();
         open.push((client, accepted));
     }

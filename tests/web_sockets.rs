@@ -274,9 +274,18 @@ async fn messages_go_both_ways() {
 
 #[tokio::test]
 async fn messages_are_compressed_where_the_client_can_do_so() {
-    for compression in [true, false] {
+    for (compression, context_takeover, answer) in [
+        (true, true, Some("client_max_window_bits=11")),
+        (
+            true,
+            false,
+            Some("server_no_context_takeover; client_no_context_takeover"),
+        ),
+        (false, true, None),
+    ] {
         let web_sockets = WebSocketOptions {
             compression,
+            context_takeover,
             ..WebSocketOptions::default()
         };
         let mut server = Server::start(HttpOptions {
@@ -287,8 +296,13 @@ async fn messages_are_compressed_where_the_client_can_do_so() {
         let fields = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
         client.send(offer("/", fields).as_bytes()).await;
         let head = client.head().await;
-        let line = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
-        assert_eq!(head.contains(line), compression, "{head}");
+        let (_, rest) = head.split_once("sec-websocket-extensions: ").unzip();
+        let line = answer.map(|answer| format!("permessage-deflate; {answer}\r\n"));
+        assert_eq!(
+            rest.map(|rest| rest.starts_with(line.as_ref().unwrap())),
+            answer.map(|_| true),
+            "{head}"
+        );
         let mut accepted = server.accepted().await;
         let text = "again and ".repeat(1_000);
         accepted.say(&text);
@@ -300,6 +314,15 @@ async fn messages_are_compressed_where_the_client_can_do_so() {
         client.send(&frame(0xc1, &hello)).await;
         if compression {
             assert_eq!(accepted.heard().await, News::Text("Hello".to_owned()));
+            // RFC 7692 §7.2.3.2: the same, in the context of the first. It is an error where there is none.
+            client
+                .send(&frame(0xc1, &[0xf2, 0x00, 0x11, 0x00, 0x00]))
+                .await;
+            if context_takeover {
+                assert_eq!(accepted.heard().await, News::Text("Hello".to_owned()));
+            } else {
+                assert_eq!(accepted.left().await, 1007);
+            }
         } else {
             assert_eq!(accepted.left().await, 1002);
         }

@@ -391,8 +391,8 @@ fn pass_on<B: ReceivedBody>(
         let mut request = whole(head, RequestBody::Empty);
         marks.put(&mut request);
         if let Some(offer) = offer {
-            let compression = state.gateway.options.web_sockets.compression;
-            let offered = acceptance::offered(&request, compression, state.is_ending());
+            let deflate = state.gateway.options.web_sockets.deflate_policy();
+            let offered = acceptance::offered(&request, deflate, state.is_ending());
             let known = (&request.method, &*request.target, &request.headers);
             *offer = offered.map_err(|it| state.refused(it, &request.connection, known))?;
             request.offers_web_socket = offer.is_some();

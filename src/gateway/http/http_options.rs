@@ -15,6 +15,7 @@ use crate::interface::Scheme;
 use crate::protocol::content_coding::ContentCoding;
 use crate::protocol::proxy::forwarded::{ForwardedField, ProxyTrust};
 use crate::protocol::proxy::trusted_proxies::TrustedProxies;
+use crate::protocol::websocket::permessage_deflate::DeflatePolicy;
 
 /// Options of the HTTP gateway.
 #[derive(Clone, Debug)]
@@ -125,6 +126,18 @@ pub struct WebSocketOptions {
     pub ping_timeout: Duration,
     /// Whether messages are compressed if the client can do so (RFC 7692).
     pub compression: bool,
+    /// Whether compressed messages may point back to earlier ones of the WebSocket (RFC 7692 §7.1.1).
+    pub context_takeover: bool,
+}
+
+impl WebSocketOptions {
+    pub(super) fn deflate_policy(&self) -> DeflatePolicy {
+        match (self.compression, self.context_takeover) {
+            (false, _) => DeflatePolicy::Declined,
+            (true, false) => DeflatePolicy::EachMessage,
+            (true, true) => DeflatePolicy::ContextTakeover,
+        }
+    }
 }
 
 impl Default for WebSocketOptions {
@@ -134,6 +147,7 @@ impl Default for WebSocketOptions {
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(20),
             compression: true,
+            context_takeover: true,
         }
     }
 }

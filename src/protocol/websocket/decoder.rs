@@ -6,7 +6,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use crate::interface::{CloseReason, WebSocketMessage};
 
 use super::frame_head::{self, FrameHead, Opcode, WebSocketFault};
+use super::history::History;
 use super::partial_message::PartialMessage;
+use super::permessage_deflate::DeflateParameters;
 
 /// How much a message may grow until other connections have their turn.
 const TURN: usize = 256 * 1024;
@@ -26,7 +28,7 @@ pub enum WebSocketEvent {
     Close(CloseReason),
 }
 
-/// Decodes the frames of the other side. Between messages it holds nothing.
+/// Decodes the frames of the other side. Between messages it holds only what the next one may point back to.
 pub struct Decoder {
     /// The frames of clients are masked, those of servers are not (RFC 6455 §5.1).
     is_of_server: bool,
@@ -34,6 +36,7 @@ pub struct Decoder {
     max_message: usize,
     position: FramePosition,
     message: Option<PartialMessage>,
+    history: History,
 }
 
 /// Where in the frames the decoder is.
@@ -51,16 +54,17 @@ enum FramePosition {
 }
 
 impl Decoder {
-    /// A decoder for messages of a client, of at most so many bytes, decompressed. `takes_compressed` if permessage-deflate
-    /// was negotiated.
+    /// A decoder for messages of a client, of at most so many bytes, decompressed. `deflate` is what was
+    /// negotiated about compression.
     #[must_use]
-    pub fn new(max_message: usize, takes_compressed: bool) -> Self {
+    pub fn new(max_message: usize, deflate: Option<DeflateParameters>) -> Self {
         Self {
             is_of_server: false,
-            takes_compressed,
+            takes_compressed: deflate.is_some(),
             max_message,
             position: FramePosition::Head,
             message: None,
+            history: History::new(deflate.and_then(DeflateParameters::client_history)),
         }
     }
 
@@ -69,7 +73,7 @@ impl Decoder {
     pub fn of_server(max_message: usize) -> Self {
         Self {
             is_of_server: true,
-            ..Self::new(max_message, false)
+            ..Self::new(max_message, None)
         }
     }
 
@@ -148,7 +152,7 @@ impl Decoder {
                     let count = usize::try_from(*remaining).unwrap_or(usize::MAX);
                     let count = count.min(input.len()).min(message.step());
                     frame_head::mask(&mut input[..count], mask);
-                    let grown = message.add(&input[..count])?;
+                    let grown = message.add(&input[..count], &self.history)?;
                     input.advance(count);
                     *remaining -= count as u64;
                     if *remaining > 0 && input.is_empty() {
@@ -158,7 +162,8 @@ impl Decoder {
                         let is_final = *is_final;
                         self.position = FramePosition::Head;
                         if is_final && let Some(message) = self.message.take() {
-                            return message.finish().map(WebSocketEvent::Message).map(Some);
+                            let message = message.finish(&mut self.history)?;
+                            return Ok(Some(WebSocketEvent::Message(message)));
                         }
                     }
                     turn = turn.saturating_sub(grown);

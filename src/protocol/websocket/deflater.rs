@@ -1,5 +1,5 @@
-//! Compression of a message (RFC 7692 §7.2.1), in pieces that each begin anew: no state is kept between pieces, and each
-//! thread has one compressor.
+//! Compression of a message (RFC 7692 §7.2.1), in pieces: no compressor is kept for a connection, since each thread
+//! has one, which is given what the piece may point back to.
 
 use std::cell::RefCell;
 
@@ -16,8 +16,8 @@ thread_local! {
     static KEPT: RefCell<Option<(u8, Compress)>> = const { RefCell::new(None) };
 }
 
-/// A piece of a message, compressed. `window_bits` is 9 to 15.
-pub(super) fn deflate(piece: &[u8], window_bits: u8, is_last: bool) -> Vec<u8> {
+/// A piece of a message, compressed, which may point back to the bytes of the history. `window_bits` is 9 to 15.
+pub(super) fn deflate(piece: &[u8], history: &[u8], window_bits: u8, is_last: bool) -> Vec<u8> {
     KEPT.with_borrow_mut(|kept| {
         if kept.as_ref().is_none_or(|(bits, _)| *bits != window_bits) {
             let level = Compression::new(LEVEL);
@@ -27,6 +27,10 @@ pub(super) fn deflate(piece: &[u8], window_bits: u8, is_last: bool) -> Vec<u8> {
         let mut output = Vec::with_capacity(piece.len() / 2 + 64);
         if let Some((_, compress)) = kept {
             compress.reset();
+            if !history.is_empty() {
+                // Without it, nothing points back.
+                let _ = compress.set_dictionary(history);
+            }
             flush(compress, piece, &mut output);
         }
         if is_last && output.ends_with(&FLUSHED) {

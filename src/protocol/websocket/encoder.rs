@@ -1,15 +1,25 @@
 //! What is sent, as frames (RFC 6455 §5 and §6.1), compressed where that was negotiated and pays (RFC 7692 §7.2.1).
 
-use bytes::{Bytes, BytesMut};
+use std::iter;
+
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::interface::{CloseReason, WebSocketMessage};
 
 use super::deflater;
 use super::frame_head::{self, FrameHead, HeadBytes, MAX_CONTROL, Opcode};
+use super::history::History;
 use super::permessage_deflate::DeflateParameters;
 
-/// The smallest message that is compressed: below, it takes one packet either way.
+/// The smallest message that is compressed where each stands for itself: below, it takes one packet either way.
 const WORTHWHILE: usize = 1024;
+
+/// The same where a message may point back to earlier ones: below, nearly nothing is saved.
+const WORTHWHILE_IN_CONTEXT: usize = 16;
+
+/// By how many bytes a message that is no text may become longer, since later ones may point back to it. What is compressed or
+/// encrypted already becomes longer by more.
+const LONGER: usize = 3;
 
 /// How much of a message is compressed at once, into a frame of its own: what that takes, in time and memory, has a bound.
 const PIECE: usize = 1 << 16;
@@ -79,29 +89,36 @@ impl WebSocketFrame {
     }
 }
 
-/// Makes frames of messages. It holds nothing between messages.
-#[derive(Clone, Copy, Debug)]
+/// Makes frames of messages. Between messages it holds only what the next one may point back to.
+#[derive(Clone, Debug)]
 pub struct Encoder {
     deflate: Option<DeflateParameters>,
+    history: History,
 }
 
 impl Encoder {
     /// An encoder for a connection on which this was negotiated.
     #[must_use]
     pub fn new(deflate: Option<DeflateParameters>) -> Self {
-        Self { deflate }
+        Self {
+            deflate,
+            history: History::new(deflate.and_then(DeflateParameters::server_history)),
+        }
     }
 
-    /// The frames of a message, made when they are asked for: one, or several if the message is large and compressed.
-    /// Control frames may be written between them, no other messages.
+    /// Begins a message. Its frames come of [`Encoder::next_frame`], all of them before another message begins.
     #[must_use]
     pub fn message(&self, message: WebSocketMessage) -> MessageFrames {
         let (opcode, rest) = match message {
             WebSocketMessage::Text(payload) => (Opcode::Text, payload),
             WebSocketMessage::Binary(payload) => (Opcode::Binary, payload),
         };
+        let smallest = match self.history.is_kept() {
+            true => WORTHWHILE_IN_CONTEXT,
+            false => WORTHWHILE,
+        };
         let window_bits = match self.deflate {
-            Some(deflate) if rest.len() >= WORTHWHILE => Some(deflate.window_bits()),
+            Some(deflate) if rest.len() >= smallest => Some(deflate.window_bits()),
             Some(_) | None => None,
         };
         MessageFrames {
@@ -110,9 +127,47 @@ impl Encoder {
             window_bits,
         }
     }
+
+    /// The next frame of a message: there is one, or several if the message is large and compressed. Control frames may be
+    /// written between them.
+    pub fn next_frame(&mut self, message: &mut MessageFrames) -> Option<WebSocketFrame> {
+        let opcode = message.opcode.take()?;
+        let is_first = opcode != Opcode::Continuation;
+        if let Some(window_bits) = message.window_bits {
+            let length = message.rest.len().min(PIECE);
+            let is_last = length == message.rest.len();
+            let piece = message.rest.slice(..length);
+            let deflated = deflater::deflate(&piece, self.history.bytes(), window_bits, is_last);
+            // How the beginning fares decides for the message.
+            if !is_first || self.is_worth_it(opcode, length, deflated.len()) {
+                message.rest.advance(length);
+                self.history.append(&piece);
+                message.opcode = (!is_last).then_some(Opcode::Continuation);
+                let frame = WebSocketFrame::new(opcode, is_last, is_first, deflated.into());
+                return Some(frame);
+            }
+        }
+        let payload = std::mem::take(&mut message.rest);
+        Some(WebSocketFrame::new(opcode, true, false, payload))
+    }
+
+    /// Whether compressed bytes are to be sent, in place of so many others.
+    fn is_worth_it(&self, opcode: Opcode, length: usize, deflated: usize) -> bool {
+        if !self.history.is_kept() {
+            return deflated < length - length / 8;
+        }
+        // A short text may become longer, too, in whatever script, and later ones resemble it.
+        opcode == Opcode::Text || deflated <= length + LONGER
+    }
+
+    /// All frames of a message, made when they are asked for.
+    pub fn frames(&mut self, message: WebSocketMessage) -> impl Iterator<Item = WebSocketFrame> {
+        let mut message = self.message(message);
+        iter::from_fn(move || self.next_frame(&mut message))
+    }
 }
 
-/// The frames of a message.
+/// A message of which frames are made.
 #[derive(Debug)]
 pub struct MessageFrames {
     /// That of the next frame, if there is one.
@@ -120,27 +175,4 @@ pub struct MessageFrames {
     rest: Bytes,
     /// If the message is compressed.
     window_bits: Option<u8>,
-}
-
-impl Iterator for MessageFrames {
-    type Item = WebSocketFrame;
-
-    fn next(&mut self) -> Option<WebSocketFrame> {
-        let opcode = self.opcode.take()?;
-        let is_first = opcode != Opcode::Continuation;
-        if let Some(window_bits) = self.window_bits {
-            let length = self.rest.len().min(PIECE);
-            let is_last = length == self.rest.len();
-            let deflated = deflater::deflate(&self.rest[..length], window_bits, is_last);
-            // How the beginning fares decides for the message.
-            if !is_first || deflated.len() < length - length / 8 {
-                let _ = self.rest.split_to(length);
-                self.opcode = (!is_last).then_some(Opcode::Continuation);
-                let frame = WebSocketFrame::new(opcode, is_last, is_first, deflated.into());
-                return Some(frame);
-            }
-        }
-        let payload = std::mem::take(&mut self.rest);
-        Some(WebSocketFrame::new(opcode, true, false, payload))
-    }
 }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use sha1::{Digest, Sha1};
 
-use super::permessage_deflate::DeflateParameters;
+use super::permessage_deflate::{DeflateParameters, DeflatePolicy};
 
 /// What is appended to a key (RFC 6455 §1.3).
 const SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -95,7 +95,7 @@ impl WebSocketOffer {
     }
 }
 
-/// Reads the head of a request. `compression` if permessage-deflate is wanted.
+/// Reads the head of a request. `deflate` is what is agreed to about compression.
 ///
 /// It offers a WebSocket if both `Upgrade` and `Connection` say so: either alone means nothing (RFC 9110 §7.8). That of a
 /// stream of HTTP/2 is the head of an extended `CONNECT` for a WebSocket (RFC 8441 §5), with the method as if it were `GET`.
@@ -104,7 +104,7 @@ pub fn check(
     method: &Method,
     version: Version,
     headers: &HeaderMap,
-    compression: bool,
+    deflate: DeflatePolicy,
 ) -> Handshake {
     let is_stream = version == Version::HTTP_2;
     if !is_stream
@@ -113,7 +113,7 @@ pub fn check(
     {
         return Handshake::NotAnOffer;
     }
-    match offer(method, version, headers, compression) {
+    match offer(method, version, headers, deflate) {
         Ok(offer) => Handshake::Offer(Box::new(offer)),
         Err(wrong) => Handshake::Wrong(wrong),
     }
@@ -123,7 +123,7 @@ fn offer(
     method: &Method,
     version: Version,
     headers: &HeaderMap,
-    compression: bool,
+    deflate: DeflatePolicy,
 ) -> Result<WebSocketOffer, WrongHandshake> {
     if method != Method::GET {
         return Err(WrongHandshake::bad(
@@ -152,7 +152,7 @@ fn offer(
         Version::HTTP_2 => None,
         _ => Some(answer_to_key(headers)?),
     };
-    let Ok(deflate) = DeflateParameters::negotiated(headers) else {
+    let Ok(deflate) = DeflateParameters::negotiated(headers, deflate) else {
         return Err(WrongHandshake::bad(
             "a WebSocket handshake with malformed extensions",
         ));
@@ -160,7 +160,7 @@ fn offer(
     let protocols = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
     Ok(WebSocketOffer {
         accept,
-        deflate: deflate.filter(|_| compression),
+        deflate,
         protocols: protocols.iter().cloned().collect(),
     })
 }
@@ -210,7 +210,7 @@ pub(super) fn accept(key: &[u8]) -> String {
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
-    use super::{Handshake, WebSocketOffer, check};
+    use super::{DeflatePolicy, Handshake, WebSocketOffer, check};
 
     /// RFC 6455 §1.2.
     const STANDARD: &str = "Host: server.example.com
@@ -231,7 +231,12 @@ Sec-WebSocket-Version: 13";
     }
 
     fn checked(fields: &str) -> Handshake {
-        check(&Method::GET, Version::HTTP_11, &headers(fields), true)
+        check(
+            &Method::GET,
+            Version::HTTP_11,
+            &headers(fields),
+            DeflatePolicy::EachMessage,
+        )
     }
 
     fn offer(fields: &str) -> Box<WebSocketOffer> {
@@ -375,12 +380,17 @@ Sec-WebSocket-Version: 13";
 
         let fields = headers(STANDARD);
         for method in [Method::POST, Method::HEAD, Method::CONNECT] {
-            let checked = check(&method, Version::HTTP_11, &fields, true);
+            let checked = check(
+                &method,
+                Version::HTTP_11,
+                &fields,
+                DeflatePolicy::EachMessage,
+            );
             let what = "a WebSocket handshake whose method is not GET";
             assert_eq!(wrong(checked), (400, what), "{method}");
         }
         for version in [Version::HTTP_10, Version::HTTP_3] {
-            let checked = check(&Method::GET, version, &fields, true);
+            let checked = check(&Method::GET, version, &fields, DeflatePolicy::EachMessage);
             let what = "a WebSocket handshake that is not HTTP/1.1";
             assert_eq!(wrong(checked), (400, what), "{version:?}");
         }
@@ -390,14 +400,24 @@ Sec-WebSocket-Version: 13";
     #[test]
     fn a_stream_has_no_key_and_gets_no_answer_to_it() {
         let fields = headers("Sec-WebSocket-Protocol: chat\nSec-WebSocket-Version: 13");
-        let Handshake::Offer(offer) = check(&Method::GET, Version::HTTP_2, &fields, true) else {
+        let Handshake::Offer(offer) = check(
+            &Method::GET,
+            Version::HTTP_2,
+            &fields,
+            DeflatePolicy::EachMessage,
+        ) else {
             panic!("it offers a WebSocket");
         };
         let mut answer = headers("Sec-WebSocket-Accept: mine\nSec-WebSocket-Protocol: chat");
         offer.accept_with(&mut answer);
         assert_eq!(answer, headers("Sec-WebSocket-Protocol: chat"));
         let old = headers("Sec-WebSocket-Version: 8");
-        let refused = check(&Method::GET, Version::HTTP_2, &old, true);
+        let refused = check(
+            &Method::GET,
+            Version::HTTP_2,
+            &old,
+            DeflatePolicy::EachMessage,
+        );
         assert_eq!(wrong(refused).0, 426);
     }
 
@@ -411,7 +431,12 @@ Sec-WebSocket-Version: 13";
             answer["sec-websocket-extensions"],
             "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
         );
-        let unwanted = check(&Method::GET, Version::HTTP_11, &headers(&fields), false);
+        let unwanted = check(
+            &Method::GET,
+            Version::HTTP_11,
+            &headers(&fields),
+            DeflatePolicy::Declined,
+        );
         let Handshake::Offer(unwanted) = unwanted else {
             panic!("{unwanted:?}");
         };

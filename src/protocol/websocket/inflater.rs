@@ -1,5 +1,5 @@
-//! Decompression of a message (RFC 7692 §7.2.2), bounded, as its bytes come in. No state outlives a message: the decompressors
-//! that are not in use are kept for the next messages of the thread, few of them.
+//! Decompression of a message (RFC 7692 §7.2.2), bounded, as its bytes come in. No decompressor outlives a message: those that
+//! are not in use are kept for the next messages of the thread, few of them, which give them what they may point back to.
 
 use std::cell::RefCell;
 
@@ -24,14 +24,20 @@ pub(super) struct NotDeflated;
 pub(super) struct Inflater {
     /// Always there, until it is dropped.
     decompress: Option<Decompress>,
-    /// The block that was marked as the last one has ended. Others may follow (RFC 7692 §7.2.3.4).
+    /// The block that was marked as the last one has ended. Others may follow (RFC 7692 §7.2.3.4), which point to nothing
+    /// before them (RFC 1951 §3.2.3).
     has_ended: bool,
 }
 
 impl Inflater {
-    pub(super) fn new() -> Self {
+    /// For a message that may point back to the bytes of the history.
+    pub(super) fn new(history: &[u8]) -> Self {
         let kept = KEPT.with_borrow_mut(Vec::pop);
-        let decompress = kept.unwrap_or_else(|| Decompress::new(false));
+        let mut decompress = kept.unwrap_or_else(|| Decompress::new(false));
+        if !history.is_empty() {
+            // Without it, what points back is a fault.
+            let _ = decompress.set_dictionary(history);
+        }
         Self {
             decompress: Some(decompress),
             has_ended: false,

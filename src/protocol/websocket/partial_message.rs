@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::interface::WebSocketMessage;
 
 use super::frame_head::WebSocketFault;
+use super::history::History;
 use super::inflater::Inflater;
 
 /// The most bytes that are allocated on the word of a client, before they come in.
@@ -68,11 +69,16 @@ impl PartialMessage {
         if self.is_compressed { 512 } else { usize::MAX }
     }
 
-    /// Bytes of a frame, without mask. By how many bytes the message has grown.
-    pub(super) fn add(&mut self, payload: &[u8]) -> Result<usize, WebSocketFault> {
+    /// Bytes of a frame, without mask, and what they may point back to if they are compressed. By how many bytes the message
+    /// has grown.
+    pub(super) fn add(
+        &mut self,
+        payload: &[u8],
+        history: &History,
+    ) -> Result<usize, WebSocketFault> {
         let before = self.bytes.len();
         if self.is_compressed && !payload.is_empty() {
-            self.inflate(payload)?;
+            self.inflate(payload, history)?;
         } else {
             self.bytes.extend_from_slice(payload);
             self.check()?;
@@ -80,22 +86,26 @@ impl PartialMessage {
         Ok(self.bytes.len() - before)
     }
 
-    fn inflate(&mut self, payload: &[u8]) -> Result<(), WebSocketFault> {
+    fn inflate(&mut self, payload: &[u8], history: &History) -> Result<(), WebSocketFault> {
         let inflater = self
             .inflater
-            .get_or_insert_with(|| Box::new(Inflater::new()));
+            .get_or_insert_with(|| Box::new(Inflater::new(history.bytes())));
         let inflated = inflater.inflate(payload, &mut self.bytes, self.limit);
         self.check()?;
         inflated.map_err(|_| NOT_DEFLATED)
     }
 
-    /// The message is complete.
-    pub(super) fn finish(mut self) -> Result<WebSocketMessage, WebSocketFault> {
+    /// The message is complete, and may be pointed back to if it was compressed.
+    pub(super) fn finish(
+        mut self,
+        history: &mut History,
+    ) -> Result<WebSocketMessage, WebSocketFault> {
         // Without any byte it is empty.
         if let Some(mut inflater) = self.inflater.take() {
             let finished = inflater.finish(&mut self.bytes, self.limit);
             self.check()?;
             finished.map_err(|_| NOT_DEFLATED)?;
+            history.append(&self.bytes);
         }
         // It may wait for the application for long.
         self.bytes.shrink_to_fit();
@@ -129,7 +139,9 @@ const NOT_DEFLATED: WebSocketFault = WebSocketFault::data("a message that cannot
 
 #[cfg(test)]
 mod tests {
-    use super::{PartialMessage, WebSocketMessage};
+    use super::{History, PartialMessage, WebSocketMessage};
+
+    const NONE: Option<u8> = None;
 
     /// Else each fragment would cost as much as the whole message.
     #[test]
@@ -139,11 +151,11 @@ mod tests {
         for _ in 0..1 << 20 {
             let before = message.bytes.capacity();
             message.announce(1).expect("within the limit");
-            message.add(b"a").expect("a text");
+            message.add(b"a", &History::new(NONE)).expect("a text");
             moves += usize::from(message.bytes.capacity() != before);
         }
         assert!(moves <= 24, "{moves}");
-        let message = message.finish().expect("a text");
+        let message = message.finish(&mut History::new(NONE)).expect("a text");
         assert_eq!(message.payload().len(), 1 << 20);
     }
 
@@ -164,7 +176,7 @@ mod tests {
         {
             let whole = fragments.concat();
             let mut message = PartialMessage::new(false, is_compressed, usize::MAX);
-            let compressed = super::super::deflater::deflate(&whole, 15, true);
+            let compressed = super::super::deflater::deflate(&whole, &[], 15, true);
             let parts = if is_compressed {
                 &[compressed.as_slice()]
             } else {
@@ -172,10 +184,10 @@ mod tests {
             };
             for part in parts {
                 message.announce(part.len() as u64).expect("no limit");
-                message.add(part).expect("no fault");
+                message.add(part, &History::new(NONE)).expect("no fault");
             }
             let (WebSocketMessage::Text(bytes) | WebSocketMessage::Binary(bytes)) =
-                message.finish().expect("no fault");
+                message.finish(&mut History::new(NONE)).expect("no fault");
             let bytes = bytes.try_into_mut().expect("nobody else has them");
             assert_eq!((bytes.len(), bytes.capacity()), (whole.len(), whole.len()));
         }
@@ -185,9 +197,11 @@ mod tests {
     #[test]
     fn nothing_is_held_back() {
         for length in 1..1200 {
-            let compressed = super::super::deflater::deflate(&vec![b'a'; length], 15, false);
+            let compressed = super::super::deflater::deflate(&vec![b'a'; length], &[], 15, false);
             let mut message = PartialMessage::new(true, true, 1 << 20);
-            message.add(&compressed).expect("a text");
+            message
+                .add(&compressed, &History::new(NONE))
+                .expect("a text");
             assert_eq!((message.bytes.len(), message.checked), (length, length));
         }
     }

@@ -1,10 +1,14 @@
 //! What is agreed on about compression (RFC 7692 §7.1), from the field `Sec-WebSocket-Extensions` (RFC 6455 §9.1).
 //!
-//! No context takeover in either direction, whatever is offered: a context costs hundreds of KiB for each connection.
+//! Where messages may point back to earlier ones (context takeover), it is to their last 2 KiB. A client that cannot be told to
+//! keep to that, since it does not offer `client_max_window_bits`, is asked for messages that stand for themselves.
 
+use std::fmt::Write;
 use std::ops::RangeInclusive;
 
 use http::{HeaderMap, HeaderValue, header};
+
+use super::history::HISTORY_BITS;
 
 /// The values of window bits in offers (RFC 7692 §7.1.2).
 const WINDOW_BITS: RangeInclusive<u8> = 8..=15;
@@ -15,11 +19,26 @@ const SMALLEST: u8 = 9;
 /// The largest window, which is used unless the client asks for a smaller one.
 const LARGEST: u8 = 15;
 
+/// What is agreed to if a client offers compression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeflatePolicy {
+    /// Nothing.
+    Declined,
+    /// Each message is compressed for itself.
+    EachMessage,
+    /// Messages may point back to earlier ones, if the client agrees to it.
+    ContextTakeover,
+}
+
 /// What was agreed on about compression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeflateParameters {
     /// The window bits that the client asks of the server's messages.
     server_max_window_bits: Option<u8>,
+    /// The server's messages may point back to earlier ones.
+    server_takes_over: bool,
+    /// The window bits of the client's messages if they may point back to earlier ones.
+    client_takes_over: Option<u8>,
 }
 
 /// The field does not have the form that RFC 6455 §9.1 demands.
@@ -28,9 +47,11 @@ pub(super) struct MalformedExtensions;
 
 impl DeflateParameters {
     #[cfg(test)]
-    pub(super) fn with_window_bits(bits: u8) -> Self {
+    pub(super) fn with_window_bits(bits: u8, takes_over: bool) -> Self {
         Self {
             server_max_window_bits: Some(bits),
+            server_takes_over: takes_over,
+            client_takes_over: takes_over.then_some(bits.min(HISTORY_BITS)),
         }
     }
 
@@ -38,23 +59,51 @@ impl DeflateParameters {
         self.server_max_window_bits.unwrap_or(LARGEST)
     }
 
-    /// The value of `Sec-WebSocket-Extensions` in the response.
+    /// The window bits of what is kept of the server's messages; `None` if nothing is.
+    pub(super) fn server_history(self) -> Option<u8> {
+        self.server_takes_over
+            .then(|| self.window_bits().min(HISTORY_BITS))
+    }
+
+    /// The window bits of what is kept of the client's messages; `None` if nothing is.
+    pub(super) fn client_history(self) -> Option<u8> {
+        self.client_takes_over
+    }
+
+    /// As the other side has it: a decoder with it understands what an encoder with `self` sends.
     #[must_use]
-    pub fn answer(self) -> HeaderValue {
-        const ANSWER: &str =
-            "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-        let plain = HeaderValue::from_static(ANSWER);
-        match self.server_max_window_bits {
-            None => plain,
-            Some(bits) => {
-                let answer = format!("{ANSWER}; server_max_window_bits={bits}");
-                HeaderValue::try_from(answer).unwrap_or(plain)
-            }
+    pub fn mirrored(self) -> Self {
+        Self {
+            server_max_window_bits: self.client_takes_over,
+            server_takes_over: self.client_takes_over.is_some(),
+            client_takes_over: self.server_history(),
         }
     }
 
+    /// The value of `Sec-WebSocket-Extensions` in the response.
+    #[must_use]
+    pub fn answer(self) -> HeaderValue {
+        let mut answer = "permessage-deflate".to_owned();
+        if !self.server_takes_over {
+            answer += "; server_no_context_takeover";
+        }
+        if self.client_takes_over.is_none() {
+            answer += "; client_no_context_takeover";
+        }
+        if let Some(bits) = self.server_max_window_bits {
+            let _ = write!(answer, "; server_max_window_bits={bits}");
+        }
+        if let Some(bits) = self.client_takes_over {
+            let _ = write!(answer, "; client_max_window_bits={bits}");
+        }
+        HeaderValue::try_from(answer).unwrap_or(HeaderValue::from_static("permessage-deflate"))
+    }
+
     /// The first offer of permessage-deflate that can be met, among those of all fields.
-    pub(super) fn negotiated(headers: &HeaderMap) -> Result<Option<Self>, MalformedExtensions> {
+    pub(super) fn negotiated(
+        headers: &HeaderMap,
+        policy: DeflatePolicy,
+    ) -> Result<Option<Self>, MalformedExtensions> {
         let mut found = None;
         for field in headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS) {
             let field = field.to_str().map_err(|_| MalformedExtensions)?;
@@ -62,7 +111,15 @@ impl DeflateParameters {
                 found = found.or_else(|| Self::meeting(&offer));
             }
         }
-        Ok(found)
+        Ok(match policy {
+            DeflatePolicy::Declined => None,
+            DeflatePolicy::EachMessage => found.map(|parameters| Self {
+                server_takes_over: false,
+                client_takes_over: None,
+                ..parameters
+            }),
+            DeflatePolicy::ContextTakeover => found,
+        })
     }
 
     /// Meets an offer; `None` declines it (RFC 7692 §7.1).
@@ -70,19 +127,24 @@ impl DeflateParameters {
         if offer.name != "permessage-deflate" {
             return None;
         }
-        let mut parameters = Self::default();
+        let mut parameters = Self {
+            server_takes_over: true,
+            ..Self::default()
+        };
+        let mut client_alone = false;
         let mut seen = Vec::new();
         for (name, value) in &offer.parameters {
             let value = value.as_deref();
             match (*name, value) {
-                (
-                    "server_no_context_takeover"
-                    | "client_no_context_takeover"
-                    | "client_max_window_bits",
-                    None,
-                ) => {}
+                ("server_no_context_takeover", None) => parameters.server_takes_over = false,
+                ("client_no_context_takeover", None) => client_alone = true,
+                ("client_max_window_bits", None) => {
+                    parameters.client_takes_over = Some(HISTORY_BITS);
+                }
                 ("client_max_window_bits", Some(value)) => {
-                    window_bits(value)?;
+                    let bits = window_bits(value)?.min(HISTORY_BITS);
+                    // Compressors do not have 8 bits.
+                    parameters.client_takes_over = (bits >= SMALLEST).then_some(bits);
                 }
                 ("server_max_window_bits", Some(value)) => {
                     let bits = window_bits(value).filter(|bits| *bits >= SMALLEST)?;
@@ -94,6 +156,9 @@ impl DeflateParameters {
                 return None;
             }
             seen.push(*name);
+        }
+        if client_alone {
+            parameters.client_takes_over = None;
         }
         Some(parameters)
     }
@@ -200,23 +265,70 @@ fn is_token(sign: char) -> bool {
 mod tests {
     use http::{HeaderMap, HeaderValue, header};
 
-    use super::{DeflateParameters, MalformedExtensions};
+    use super::{DeflateParameters, DeflatePolicy, MalformedExtensions};
 
-    /// What is answered to these fields, but for what is always answered.
-    fn answer(fields: &[&str]) -> Result<Option<String>, MalformedExtensions> {
+    /// What is answered to these fields.
+    fn answered(
+        fields: &[&str],
+        policy: DeflatePolicy,
+    ) -> Result<Option<String>, MalformedExtensions> {
         let mut headers = HeaderMap::new();
         for field in fields {
             let field = HeaderValue::from_str(field).expect("a value");
             headers.append(header::SEC_WEBSOCKET_EXTENSIONS, field);
         }
-        let parameters = DeflateParameters::negotiated(&headers)?;
+        let parameters = DeflateParameters::negotiated(&headers, policy)?;
         Ok(parameters.map(|parameters| {
             let answer = parameters.answer();
-            let answer = answer.to_str().expect("a text");
+            answer.to_str().expect("a text").to_owned()
+        }))
+    }
+
+    /// The same without context takeover, but for what is always answered then.
+    fn answer(fields: &[&str]) -> Result<Option<String>, MalformedExtensions> {
+        let answer = answered(fields, DeflatePolicy::EachMessage)?;
+        assert_eq!(answered(fields, DeflatePolicy::Declined), Ok(None));
+        Ok(answer.map(|answer| {
             let always =
                 "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
             answer.strip_prefix(always).expect("no contexts").to_owned()
         }))
+    }
+
+    /// RFC 7692 §7.1.1 and §7.1.2.2: what a client may not be told is not told.
+    #[test]
+    fn contexts() {
+        for (field, expected) in [
+            ("", "; client_no_context_takeover"),
+            ("; client_max_window_bits", "; client_max_window_bits=11"),
+            ("; client_max_window_bits=15", "; client_max_window_bits=11"),
+            ("; client_max_window_bits=9", "; client_max_window_bits=9"),
+            ("; client_max_window_bits=8", "; client_no_context_takeover"),
+            (
+                "; client_max_window_bits; client_no_context_takeover",
+                "; client_no_context_takeover",
+            ),
+            (
+                "; server_no_context_takeover; client_max_window_bits",
+                "; server_no_context_takeover; client_max_window_bits=11",
+            ),
+            (
+                "; server_no_context_takeover; client_no_context_takeover",
+                "; server_no_context_takeover; client_no_context_takeover",
+            ),
+            (
+                "; server_max_window_bits=10; client_max_window_bits",
+                "; server_max_window_bits=10; client_max_window_bits=11",
+            ),
+        ] {
+            let offer = format!("permessage-deflate{field}");
+            let answer = answered(&[&offer], DeflatePolicy::ContextTakeover);
+            assert_eq!(
+                answer,
+                Ok(Some(format!("permessage-deflate{expected}"))),
+                "{field}"
+            );
+        }
     }
 
     /// RFC 7692 §7.1, with its examples.

@@ -240,7 +240,7 @@ impl WebSocketRelay {
             drop(state);
             if matches!(self.phase, RelayPhase::Open) {
                 let cost = message.cost();
-                for frame in Encoder::new(None).message(message) {
+                for frame in Encoder::new(None).frames(message) {
                     self.push(&frame);
                 }
                 let end = self.written + self.output.len() as u64;

@@ -10,6 +10,7 @@ use crate::interface::{Request, RequestName, WebSocket};
 use crate::protocol::websocket::decoder::Decoder;
 use crate::protocol::websocket::encoder::Encoder;
 use crate::protocol::websocket::handshake::{self, Handshake, WebSocketOffer};
+use crate::protocol::websocket::permessage_deflate::DeflatePolicy;
 
 /// The characters of a path that a line of the log shows.
 const LONGEST_PATH: usize = 200;
@@ -45,7 +46,7 @@ impl AcceptedWebSocket {
         let OfferedWebSocket { offer, path } = offered;
         Box::new(Self {
             socket,
-            decoder: Decoder::new(max_message, offer.deflate.is_some()),
+            decoder: Decoder::new(max_message, offer.deflate),
             encoder: Encoder::new(offer.deflate),
             path,
             about,
@@ -61,15 +62,10 @@ impl AcceptedWebSocket {
 /// The offer is wrong (400, or 426 where another version may be tried), or comes at the end (503).
 pub(in crate::gateway::http) fn offered(
     request: &Request,
-    compression: bool,
+    deflate: DeflatePolicy,
     is_ending: bool,
 ) -> Result<Option<Box<OfferedWebSocket>>, Refusal> {
-    let checked = handshake::check(
-        &request.method,
-        request.version,
-        &request.headers,
-        compression,
-    );
+    let checked = handshake::check(&request.method, request.version, &request.headers, deflate);
     match checked {
         Handshake::NotAnOffer => Ok(None),
         Handshake::Wrong(wrong) => Err(Refusal::new(wrong.status, wrong.what)),

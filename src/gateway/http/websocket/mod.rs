@@ -2,7 +2,7 @@
 //! gateway's; applications see whole messages.
 //!
 //! hyper's part ends with the response 101, and its buffers with it. An idle WebSocket has no buffer: it costs some
-//! kilobytes with its connection, and one timer.
+//! kilobytes with its connection, a few more that its next compressed messages may point back to, and one timer.
 
 use bytes::Bytes;
 

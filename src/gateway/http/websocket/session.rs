@@ -309,7 +309,7 @@ impl<'a, C: Carrier> Session<'a, C> {
                 return false;
             }
             if let Some(sending) = &mut self.sending {
-                match sending.frames.next() {
+                match self.encoder.next_frame(&mut sending.frames) {
                     Some(frame) => {
                         self.outflow.push(&frame.head, frame.payload);
                         // Compressing takes its time.

@@ -1,10 +1,10 @@
 //! What becomes of the frames of a client, in words, however their bytes come; for the lists of tricky ones.
 
 use crate::interface::{CloseReason, WebSocketMessage};
-use crate::protocol::websocket::decoder::{Decoder, WebSocketEvent};
+use crate::protocol::websocket::decoder::WebSocketEvent;
 use crate::protocol::websocket::frame_head::{Opcode, WebSocketFault};
 
-use super::{ClientFrame, decoded, parts};
+use super::{ClientFrame, decoded, new_decoder, parts};
 
 /// The most bytes of a message here.
 pub(super) const LIMIT: usize = 1000;
@@ -61,7 +61,7 @@ pub(super) fn words(events: &[Result<WebSocketEvent, WebSocketFault>]) -> String
 /// What becomes of frames: the same, whether they come whole, in two parts, or a byte at a time.
 pub(super) fn outcome(takes_compressed: bool, frames: &[Vec<u8>]) -> String {
     let bytes = frames.concat();
-    let decoder = || Decoder::new(LIMIT, takes_compressed);
+    let decoder = || new_decoder(LIMIT, takes_compressed);
     let whole = decoded(&mut decoder(), [bytes.as_slice()]);
     assert_eq!(decoded(&mut decoder(), bytes.chunks(1)), whole);
     for cut in 0..bytes.len() {

@@ -1,7 +1,6 @@
 //! Messages that codecs get wrong: texts that are not UTF-8 (RFC 6455 §8.1), what is too big, and compression (RFC 7692 §6
 //! and §7).
 
-use crate::protocol::websocket::decoder::Decoder;
 use crate::protocol::websocket::frame_head::Opcode::{Binary, Close, Continuation, Ping, Text};
 
 use super::outcome::{
@@ -9,7 +8,7 @@ use super::outcome::{
     TOO_BIG, check, check_compressed, deflated, deflated_fragment, fragment, frame, outcome,
     with_bits, words,
 };
-use super::{compressed, decoded};
+use super::{compressed, decoded, new_decoder};
 
 /// RFC 6455 §8.1: texts, whole and in fragments that end inside a character.
 #[test]
@@ -102,7 +101,7 @@ fn faults_are_found_at_once() {
         (b"\x89\xfe".to_vec(), LONG_CONTROL),
         (b"\x09\x80".to_vec(), BROKEN_CONTROL),
     ] {
-        let found = |bytes: &[u8]| words(&decoded(&mut Decoder::new(LIMIT, false), [bytes]));
+        let found = |bytes: &[u8]| words(&decoded(&mut new_decoder(LIMIT, false), [bytes]));
         assert_eq!(found(&bytes), expected, "{bytes:x?}");
         assert_eq!(found(&bytes[..bytes.len() - 1]), "", "{bytes:x?}");
     }
@@ -112,7 +111,7 @@ fn faults_are_found_at_once() {
     let first = deflated_fragment(Text, &block);
     let unfinished = deflated_fragment(Text, [block.as_slice(), b"\x00\x00\xff\xff"].concat());
     for bytes in [first, unfinished] {
-        let mut decoder = Decoder::new(LIMIT, true);
+        let mut decoder = new_decoder(LIMIT, true);
         assert_eq!(words(&decoded(&mut decoder, [bytes.as_slice()])), NOT_UTF_8);
     }
 }
