@@ -7,3 +7,4 @@ pub mod gunicorn_settings;
 pub mod other_servers;
 pub mod said;
 pub mod server_program;
+pub mod uvicorn_command;

@@ -7,10 +7,9 @@ use crate::import::servers::command_options::{CommandOption, Form, options};
 use crate::import::servers::command_words::CommandWords;
 use crate::import::servers::gunicorn_names::setting_of;
 use crate::import::servers::gunicorn_settings;
-use crate::import::servers::other_servers::{
-    daphne, fastapi, flask, granian, hypercorn, uvicorn, waitress,
-};
+use crate::import::servers::other_servers::{daphne, flask, granian, hypercorn, waitress};
 use crate::import::servers::said::{Facts, Said, SaidValue};
+use crate::import::servers::uvicorn_command::{fastapi, uvicorn};
 use crate::import::uwsgi_ini::why_left::{UwsgiOption, known_options};
 use crate::import::uwsgi_ini::{self, option_settings};
 use crate::syntax::{Diagnostic, Place};
