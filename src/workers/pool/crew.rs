@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::{LaneId, WorkerId};
 use crate::workers::pool::checkup::{Checkup, Finding};
-use crate::workers::pool::chooser::LaneView;
-use crate::workers::pool::lane::{Flow, Lane};
+use crate::workers::pool::chooser::{LaneView, choose_least};
+use crate::workers::pool::lane::{Flow, LAG_COUNTS, Lane};
 use crate::workers::pool::worker::{Duty, Worker};
 use crate::workers::wire::Wire;
 use crate::workers::wire::link::Link;
@@ -31,9 +31,40 @@ impl<W: Wire> Crew<W> {
 
     /// The lanes of the workers that get requests, as the chooser sees them.
     pub(crate) fn views(&self) -> impl Iterator<Item = LaneView> {
+        self.serving().map(|(id, lane)| lane.view(id))
+    }
+
+    /// The lanes of the workers that get requests.
+    fn serving(&self) -> impl Iterator<Item = (LaneId, &Lane<W>)> {
         let serving = self.all.iter().filter(|(_, worker)| worker.serves());
-        let lanes = serving.flat_map(|(&id, worker)| worker.named_lanes(id));
-        lanes.map(|(id, lane)| lane.view(id))
+        serving.flat_map(|(&id, worker)| worker.named_lanes(id))
+    }
+
+    /// ASGI: the lane for the next request, if there is one.
+    pub(crate) fn least(&self) -> Option<LaneId> {
+        choose_least(self.views())
+    }
+
+    /// The same while this many requests wait. Where code blocks the loop after its first `await`, the loop that reads on
+    /// first would begin all that wait, and work on it alone. So a lane that was stuck itself leaves its share to lanes that
+    /// are stuck, for as long as it was, and once more: then they are not like it, and are waited for no longer.
+    pub(crate) fn choose_share(&self, waiting: usize, now: Instant) -> Option<LaneId> {
+        let chosen = self.least()?;
+        let lane = self.serving().find(|(id, _)| *id == chosen)?.1;
+        let recent = |at: &Instant| now.saturating_duration_since(*at) < LAG_COUNTS;
+        let Some((stall, _)) = lane.last_stall.filter(|(_, at)| recent(at)) else {
+            return Some(chosen);
+        };
+        let sharing = self
+            .serving()
+            .filter(|(_, lane)| lane.flow == Flow::Steady || lane.quiet(now) < 2 * stall);
+        let (mut all, mut count, mut any_stuck) = (waiting, 0, false);
+        for (_, lane) in sharing {
+            all += lane.requests();
+            count += 1;
+            any_stuck |= lane.flow != Flow::Steady;
+        }
+        (!any_stuck || lane.requests() < all.div_ceil(count)).then_some(chosen)
     }
 
     /// Every lane that is to be looked at for what its worker has read or answered.

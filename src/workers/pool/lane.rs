@@ -29,7 +29,7 @@ const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) const BLOCKED: Duration = Duration::from_millis(200);
 
 /// How old a report of how late the loop was may be: workers that are late report once a second.
-const LAG_COUNTS: Duration = Duration::from_secs(3);
+pub(crate) const LAG_COUNTS: Duration = Duration::from_secs(3);
 
 /// Whether a lane that has requests makes progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,8 @@ pub(crate) struct Lane<W = Link> {
     pub(crate) is_reported: bool,
     /// ASGI: a request has begun whose client had left before.
     pub(crate) begins_unwanted: bool,
+    /// ASGI: for how long it was stuck when it was last, and when that ended.
+    pub(crate) last_stall: Option<(Duration, Instant)>,
     /// ASGI: how late the event loop was, as it said last, and when.
     lag: Option<(Duration, Instant)>,
 }
@@ -103,6 +105,7 @@ impl<W: Wire> Lane<W> {
             last: None,
             is_reported: false,
             begins_unwanted: false,
+            last_stall: None,
             lag: None,
         }
     }
@@ -207,6 +210,11 @@ impl<W: Wire> Lane<W> {
         self.running.as_ref().map_or(0, BegunRequests::web_sockets)
     }
 
+    /// ASGI: how many requests it has that count against the worker's concurrency.
+    pub(crate) fn requests(&self) -> usize {
+        self.in_flight.load() + self.running.as_ref().map_or(0, BegunRequests::counted)
+    }
+
     /// Whether one more request is within the worker's concurrency.
     pub(crate) fn has_place(&self) -> bool {
         self.running
@@ -218,6 +226,9 @@ impl<W: Wire> Lane<W> {
     fn reads_on(&mut self, now: Instant) {
         while let Some((number, pending)) = self.in_flight.take_read() {
             self.begin(number, pending, now);
+        }
+        if self.flow != Flow::Steady {
+            self.last_stall = Some((self.quiet(now), now));
         }
         self.patience = match self.flow {
             Flow::Emptied => (self.patience * 2).min(LONGEST_PATIENCE),
@@ -305,7 +316,7 @@ impl<W: Wire> Lane<W> {
         let stuck = self.flow != Flow::Steady;
         LaneView {
             id,
-            load: self.in_flight.load() + self.running.as_ref().map_or(0, BegunRequests::counted),
+            load: self.requests(),
             web_sockets: self.web_sockets(),
             free: !stuck && self.in_flight.has_room() && self.has_place(),
             stuck,

@@ -194,13 +194,14 @@ impl<W: Wire> Pool<W> {
     /// Removes requests from the queue if that makes room: those whose clients have gone away, or one of a client with more.
     fn has_room(&mut self, pending: &PendingRequest) -> bool {
         let limit = self.limits.queue_length;
-        let ahead = self.workers.lanes();
-        let ahead: usize = ahead.map(|(_, lane)| lane.ahead()).sum();
+        let ahead: usize = self.workers.lanes().map(|(_, lane)| lane.ahead()).sum();
         if self.queue.len() + ahead < limit {
             return true;
         }
-        let ahead = self.workers.lanes();
-        let ahead = ahead.flat_map(|(_, lane)| lane.in_flight.ahead());
+        let ahead = self
+            .workers
+            .lanes()
+            .flat_map(|(_, lane)| lane.in_flight.ahead());
         let ahead = ahead.filter(|pending| pending.is_wanted()).count();
         self.queue.prune();
         self.queue.len() + ahead < limit || self.queue.displace_for(pending, &mut self.errors)
@@ -208,9 +209,12 @@ impl<W: Wire> Pool<W> {
 
     /// The lane for the next request, if there is one.
     fn choose(&self) -> Option<LaneId> {
+        let (waiting, most) = (self.queue.len(), self.limits.queue_length / 2);
         match self.loop_limits {
             None => chooser::choose(self.workers.views(), self.service.typical()),
-            Some(_) => chooser::choose_least(self.workers.views()),
+            // What may overflow is not kept waiting.
+            Some(_) if waiting == 0 || waiting > most => self.workers.least(),
+            Some(_) => self.workers.choose_share(waiting, (self.now)()),
         }
     }
 

@@ -71,6 +71,9 @@ fn give_up<W: Wire>(pool: &mut Pool<W>, checkup: &mut Checkup) {
 fn find_neglected<W: Wire>(pool: &mut Pool<W>, checkup: &mut Checkup) {
     let first = pool.queue.oldest().filter(|pending| pending.is_wanted());
     let queued = first.map(|pending| pending.entered);
+    // What waits may be meant for a loop that will read on soon.
+    let is_kept = pool.loop_limits.is_some() && pool.choose().is_none();
+    let queued = queued.filter(|_| !is_kept || pool.workers.least().is_none());
     let found = pool.workers.neglected(queued, checkup);
     if found.is_empty() {
         return;

@@ -10,7 +10,7 @@ use crate::interface::CloseReason;
 use crate::protocol::worker::frame::LaneOrder;
 use crate::workers::options::Limits;
 use crate::workers::pool::checkup::Finding;
-use crate::workers::pool::simulation::simulated_time::MILLISECOND;
+use crate::workers::pool::simulation::simulated_time::{MILLISECOND, now};
 use crate::workers::pool::tests::loop_lane::Habit;
 use crate::workers::pool::tests::loops::{LoopOutcome, Loops, limits};
 use crate::workers::pool::worker::Duty;
@@ -34,6 +34,7 @@ fn habit() -> impl Strategy<Value = Habit> {
         8 => Just(Habit::Quick),
         4 => (1..50_u64).prop_map(Habit::Slow),
         1 => (1..60_u64).prop_map(Habit::Blocks),
+        1 => (1..60_u64).prop_map(Habit::BlocksLate),
         2 => (0..20_usize).prop_map(Habit::Streams),
         2 => Just(Habit::Echoes),
         1 => Just(Habit::Refuses),
@@ -106,6 +107,36 @@ fn nothing_waits_behind_a_blocked_loop() {
     assert_eq!(loops.outcomes.len(), 2000, "of the others");
     assert!(loops.waited < MILLISECOND * 10, "{:?}", loops.waited);
     loops.finish();
+}
+
+/// What blocks its loop only after it has begun cannot be taken back: a burst of it is spread evenly nevertheless, though one
+/// loop reads on before the other.
+#[test]
+fn a_burst_that_blocks_late_is_spread_evenly() {
+    let mut loops = Loops::new(2, limits());
+    for _ in 0..20 {
+        loops.accept(Habit::BlocksLate(400));
+        loops.round();
+    }
+    loops.finish();
+    let took = now() - loops.entered[0];
+    assert!(took < Duration::from_millis(4500), "{took:?}");
+}
+
+/// A loop that is blocked for longer than the other was gets no share of what waits.
+#[test]
+fn nothing_is_kept_for_a_loop_that_is_blocked_for_longer() {
+    let mut loops = Loops::new(2, limits());
+    loops.accept(Habit::BlocksLate(3000));
+    loops.accept(Habit::BlocksLate(100));
+    for _ in 0..15 {
+        loops.round();
+    }
+    for _ in 0..50 {
+        loops.accept(Habit::Slow(1000));
+    }
+    loops.finish();
+    assert!(loops.waited < MILLISECOND * 220, "{:?}", loops.waited);
 }
 
 /// With one worker there is no other place to go: what waits is begun when the loop goes on.

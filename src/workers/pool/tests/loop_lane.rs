@@ -25,6 +25,8 @@ pub(super) enum Habit {
     Slow(u64),
     /// It blocks the loop for so many milliseconds, then answers.
     Blocks(u64),
+    /// It waits for 10 ms, blocks the loop for so many milliseconds, then answers.
+    BlocksLate(u64),
     /// It sends so many blocks of 64 KiB.
     Streams(usize),
     /// It accepts a WebSocket and sends each message back, until the client has left.
@@ -130,6 +132,9 @@ impl LoopLane {
         let numbers: Vec<u32> = self.tasks.keys().copied().collect();
         for number in numbers {
             self.work(number);
+            if self.is_blocked() {
+                return;
+            }
         }
     }
 
@@ -143,6 +148,7 @@ impl LoopLane {
                     Some(now() + MILLISECOND * u32::try_from(time).expect("short"));
                 time
             }
+            Habit::BlocksLate(_) => 10,
             _ => 0,
         };
         let to_send = match habit {
@@ -206,8 +212,12 @@ impl LoopLane {
                 self.put(Kind::Answer { last: false }, number, b"200 OK".to_vec());
             }
             _ if now() < task.until => {}
+            Habit::BlocksLate(time) if first => {
+                task.has_begun = true;
+                self.blocked_until = Some(now() + Duration::from_millis(time));
+            }
             // What has ended says so with its answer if it can.
-            Habit::Quick | Habit::Slow(_) | Habit::Blocks(_) => {
+            Habit::Quick | Habit::Slow(_) | Habit::Blocks(_) | Habit::BlocksLate(_) => {
                 let last = number.is_multiple_of(2);
                 self.put(Kind::Answer { last }, number, b"200 OK".to_vec());
                 match last {

@@ -351,8 +351,10 @@ impl Loops {
 
     pub(super) fn check(&self) {
         let queue = self.pool.queue.len();
+        assert!(queue == 0 || self.pool.choose().is_none(), "{queue} wait");
         for view in self.pool.workers.views() {
-            assert!(queue == 0 || !view.free, "{queue} wait, but {view:?}");
+            let is_idle = view.free && view.load == 0;
+            assert!(queue == 0 || !is_idle, "{queue} wait, but {view:?}");
         }
         for (id, lane) in self.pool.workers.lanes() {
             let limits = lane.running.as_ref().map(|running| running.limits);
