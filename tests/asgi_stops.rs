@@ -12,11 +12,26 @@ import threading
 
 async def app(scope, receive, send):
     if scope['type'] == 'lifespan':
+        await receive()
+        await send({'type': 'lifespan.startup.complete'})
+        await receive()
+        print('the pool is closed')
+        await send({'type': 'lifespan.shutdown.complete'})
         return
     if scope['path'] == '/stream':
         await send({'type': 'http.response.start', 'status': 200, 'headers': []})
         await send({'type': 'http.response.body', 'body': b'begun', 'more_body': True})
+    if scope['path'] in ('/background', '/thread'):
+        await send({'type': 'http.response.start', 'status': 200, 'headers': []})
+        await send({'type': 'http.response.body', 'body': b'whole'})
     print('has begun ' + scope['path'])
+    if scope['path'] == '/thread':
+        thread = asyncio.get_running_loop().run_in_executor(None, threading.Event().wait)
+        while True:
+            try:
+                await asyncio.shield(thread)
+            except asyncio.CancelledError:
+                pass
     if scope['path'] == '/block':
         threading.Event().wait()
     await asyncio.Event().wait()
@@ -63,6 +78,49 @@ fn what_a_stop_cuts_off_is_counted_and_named() {
             .find(|line| format!("{line}\n").contains(wanted));
         let line = line.unwrap_or_else(|| panic!("{wanted}: {said}"));
         assert!(line.contains("(runner.stop_timeout)"), "{line}");
+    }
+    drop(clients);
+}
+
+/// What no client waits for is ended before the time to stop is over, so that the end of lifespan has its time, whatever
+/// threads do.
+#[test]
+fn background_work_and_threads_do_not_cost_the_end_of_lifespan() {
+    let settings = "stop_timeout = '4s'\n";
+    for (path, wanted) in [
+        (
+            "/background",
+            "the background work of GET /background is cancelled: ",
+        ),
+        (
+            "/thread",
+            "GET /thread goes on though it was cancelled, and ends with its worker. Stack",
+        ),
+    ] {
+        let (server, clients) = busy("serve", "tcp://127.0.0.1:0", settings, &[path]);
+        let said = server.stop().stderr;
+        assert!(said.contains(wanted), "{path}: {said}");
+        assert!(said.contains("the pool is closed\n"), "{path}: {said}");
+        assert!(
+            !said.contains("has not (runner.stop_timeout)"),
+            "{path}: {said}"
+        );
+        drop(clients);
+    }
+}
+
+/// Responses that end by themselves have three quarters of the time to stop.
+#[test]
+fn a_response_that_is_broken_off_is_named() {
+    let settings = "stop_timeout = '4s'\nasgi.disconnect_grace = '200ms'\n";
+    let (server, clients) = busy("serve", "tcp://127.0.0.1:0", settings, &["/stream"]);
+    let said = server.stop().stderr;
+    for wanted in [
+        "the answer to GET /stream is broken off: it was not complete after ",
+        "GET /stream is cancelled: 0.2 s after its client has left, or was told to leave (runner.asgi.disconnect_grace)\n",
+        "the pool is closed\n",
+    ] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
     }
     drop(clients);
 }

@@ -15,6 +15,9 @@ pub const LINGERING: Duration = Duration::from_secs(10);
 /// How long a process that has nothing left to do may take to end.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
+/// The most of the time to stop that is left to the end of lifespan.
+const LONGEST_LAST_MOMENT: Duration = Duration::from_secs(5);
+
 /// How long a worker may take to begin to serve when all are to leave.
 const LAST_START: Duration = Duration::from_secs(3);
 
@@ -87,6 +90,8 @@ pub(crate) struct LoopLimits {
     pub(crate) drain: Duration,
     /// How long responses that end by themselves may go on when all workers are to leave.
     pub(crate) finish: Duration,
+    /// How long code may go on for which no client waits, when all workers are to leave: the end of lifespan comes after it.
+    pub(crate) background: Duration,
     /// How long the worker may take to end what was told to end.
     pub(crate) grace: Duration,
     /// A task that has not ended so long after it was cancelled is not going to.
@@ -104,6 +109,15 @@ impl WorkerOptions {
         }
     }
 
+    /// How long a worker has to end that is told to leave though requests have not ended: the end of lifespan takes its
+    /// time, too.
+    pub(crate) fn last_moment(&self) -> Duration {
+        match self.has_lifespan() {
+            true => (self.stop_timeout / 8).clamp(GRACE, LONGEST_LAST_MOMENT),
+            false => GRACE,
+        }
+    }
+
     /// Whether the application is told of the beginning of its worker.
     pub(crate) fn has_lifespan(&self) -> bool {
         let asgi = self.asgi.as_ref();
@@ -117,6 +131,7 @@ impl WorkerOptions {
             drain: asgi.drain,
             // The application has the rest of the time to end what it is then told to end.
             finish: self.stop_timeout / 4 * 3,
+            background: self.stop_timeout.saturating_sub(self.last_moment()),
             grace: asgi.disconnect_grace + self.stop_timeout.max(GRACE),
             lingering: asgi.lingering,
         })

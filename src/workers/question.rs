@@ -50,6 +50,8 @@ pub(crate) enum Reason {
     StoppedTask,
     /// The time to stop is over, and the response of a task is cut off.
     CutTask,
+    /// Most of the time to stop is over, and the response of a task is broken off.
+    BrokenOff,
     /// The time to stop is over, and a WebSocket of the worker is still open.
     StoppedWebSocket,
     /// A signal asked for the stacks of all requests, and this one is a task.
@@ -71,7 +73,7 @@ impl Reason {
             }
             Self::Slow | Self::Asked | Self::Blocked | Self::AskedLoop => false,
             Self::Cancelled | Self::Unheard | Self::SlowTask | Self::AskedTask => false,
-            Self::StoppedTask | Self::CutTask | Self::StoppedWebSocket => false,
+            Self::StoppedTask | Self::CutTask | Self::StoppedWebSocket | Self::BrokenOff => false,
         }
     }
 
@@ -87,6 +89,8 @@ impl Reason {
             Self::Slow | Self::Asked | Self::Blocked | Self::AskedLoop | Self::Unheard => None,
             // The worker is told to leave, and reads no more orders.
             Self::StoppedTask | Self::CutTask | Self::StoppedWebSocket => None,
+            // It is told that the client has left.
+            Self::BrokenOff => None,
         }
     }
 
@@ -96,7 +100,7 @@ impl Reason {
             Self::Overdue | Self::Lingering | Self::Stopped | Self::Cut => Level::Error,
             Self::Cancelled | Self::Unheard | Self::StoppedTask | Self::CutTask => Level::Error,
             Self::BlockedTooLong | Self::StoppedWebSocket => Level::Error,
-            Self::Slow | Self::SlowTask | Self::Blocked => Level::Warning,
+            Self::Slow | Self::SlowTask | Self::Blocked | Self::BrokenOff => Level::Warning,
             Self::Asked | Self::AskedTask | Self::AskedLoop => Level::Info,
         }
     }
@@ -166,6 +170,9 @@ impl Question {
             ),
             Reason::CutTask => format!(
                 "the answer to {about} is cut off: it was not complete after {age}, when the time to stop was over (runner.stop_timeout); its worker is ended"
+            ),
+            Reason::BrokenOff => format!(
+                "the answer to {about} is broken off: it was not complete after {age}, when three quarters of the time to stop were over (runner.stop_timeout)"
             ),
             Reason::StoppedWebSocket => format!(
                 "the WebSocket of {about} is closed with code 1001: it was open for {age} when the time to stop was over (runner.stop_timeout); worker{worker} is ended"

@@ -19,7 +19,6 @@ use crate::workers::answers;
 use crate::workers::event::WorkerEvent;
 use crate::workers::hub::{Hub, lock};
 use crate::workers::id::WorkerId;
-use crate::workers::options::GRACE;
 use crate::workers::python::stacks;
 use crate::workers::question::Question;
 
@@ -42,7 +41,8 @@ pub(crate) struct WorkerControl(mpsc::UnboundedSender<ControlCommand>);
 enum ControlCommand {
     /// Log the stack of a request.
     Show(Question),
-    Leave,
+    /// Leave within this time.
+    Leave(Duration),
 }
 
 impl WorkerControl {
@@ -71,9 +71,9 @@ impl WorkerControl {
         let _ = self.0.send(ControlCommand::Show(question));
     }
 
-    /// Tells the worker to leave in the middle of its requests. If it does not soon, it is killed.
-    pub(crate) fn leave(&self) {
-        let _ = self.0.send(ControlCommand::Leave);
+    /// Tells the worker to leave in the middle of its requests. If it does not within this time, it is killed.
+    pub(crate) fn leave(&self, within: Duration) {
+        let _ = self.0.send(ControlCommand::Leave(within));
     }
 }
 
@@ -92,12 +92,12 @@ impl Attendant {
         while let Some(command) = next {
             // All questions at once: what delays one stack delays the others.
             let mut questions = Vec::new();
-            let mut is_to_leave = false;
+            let mut leaves_within = None;
             let mut more = Some(command);
             while let Some(command) = more {
                 match command {
                     ControlCommand::Show(question) => questions.push(question),
-                    ControlCommand::Leave => is_to_leave = true,
+                    ControlCommand::Leave(within) => leaves_within = Some(within),
                 }
                 more = inbox.try_recv().ok();
             }
@@ -110,11 +110,11 @@ impl Attendant {
                 let dump = self.ask(patience).await;
                 self.tell(questions, dump).await;
             }
-            if is_to_leave {
+            if let Some(within) = leaves_within {
                 // If it cannot be told, it is killed all the same.
                 let _ = self.socket.try_write(&[LEAVE]);
                 let left = async { while read(&self.socket, &mut Vec::new()).await {} };
-                let _ = timeout(GRACE, left).await;
+                let _ = timeout(within, left).await;
                 self.hub.tell(WorkerEvent::Overstayed(self.worker));
             }
             next = inbox.recv().await;

@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import threading
+from functools import partial
 
 from stand_in import (
     ANSWER,
@@ -25,6 +26,7 @@ from stand_in import (
     START,
     TRUNCATED,
     WAITING,
+    NAMES,
     Mark,
     Worker,
     amount,
@@ -242,6 +244,64 @@ def test_a_request_that_is_too_late_is_cancelled_with_its_stack_and_no_other():
         assert "too late, too. Stack (most recent call last):\n" in log
         mark.set()
         assert worker.frames(DONE).number == number
+
+
+def test_the_stack_of_a_request_shows_what_it_has_started():
+    async def application(scope, receive, send):
+        if scope["path"] == "/thread":
+            if hasattr(asyncio, "to_thread"):
+                await asyncio.to_thread(view)
+            else:
+                context = contextvars.copy_context()
+                await asyncio.get_running_loop().run_in_executor(None, partial(context.run, view))
+        elif scope["path"] == "/task":
+            done = asyncio.Event()
+            task = asyncio.ensure_future(handler(done))
+            await done.wait()
+            await task
+        await send(START)
+        await send(body(b"x"))
+
+    def view():
+        mark.block()
+
+    async def handler(done):
+        while not mark.is_set():
+            await takes(0.01)
+        done.set()
+
+    mark = Mark()
+    with Worker(application) as worker:
+        thread = worker.request("/thread")
+        task = worker.request("/task")
+        worker.until_read()
+        worker.send(SHOW, thread, b"this is the first")
+        said = worker.logged(", in view\n")
+        assert "this is the first. Stack" in said and "  its thread `" in said and "handler" not in said, said
+        worker.send(SHOW, task, b"this is the second")
+        said = worker.logged(", in handler\n").partition("this is the second. Stack")[2]
+        assert "  its task `" in said and "in view" not in said, said
+        mark.set()
+        assert sorted(NAMES[worker.frame().kind] for _ in range(4)) == ["ANSWER", "ANSWER", "DONE", "DONE"]
+
+
+def test_a_task_that_is_cancelled_for_its_client_is_named():
+    async def application(scope, receive, send):
+        while not mark.is_set():
+            try:
+                await takes(0.01)
+            except asyncio.CancelledError:
+                pass
+
+    mark = Mark()
+    with Worker(application, disconnect_grace=0.05) as worker:
+        number = worker.request("/stubborn")
+        worker.until_read()
+        worker.send(LEFT, number, b"")
+        worker.logged("GET /stubborn is cancelled: 0.05 s after its client has left, or was told to leave (runner.asgi.disconnect_grace)\n")
+        worker.logged("GET /stubborn goes on 1 s after it was cancelled. Stack")
+        mark.set()
+        worker.frames(DONE)
 
 
 def test_what_stands_behind_a_request_that_blocks_the_loop_is_not_claimed():

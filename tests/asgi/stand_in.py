@@ -81,7 +81,7 @@ class Frame:
 class Worker:
     """A worker and its lane."""
 
-    def __init__(self, application, lifespan="off", loop=None, disconnect_grace=PATIENCE, begins=True, is_first=True, concurrency=1000):
+    def __init__(self, application, lifespan="off", loop=None, disconnect_grace=PATIENCE, begins=True, is_first=True, concurrency=1000, start_timeout=0):
         self.socket, requests = socket.socketpair()
         self.files, files = socket.socketpair()
         self.control, watch = socket.socketpair()
@@ -109,6 +109,8 @@ class Worker:
                 "loop": loop or DEFAULT_LOOP,
                 "disconnect_grace": disconnect_grace,
                 "concurrency": concurrency,
+                "start_timeout": start_timeout,
+                "last_moment": 2.0,
             },
             "development": False,
             "stop_timeout": float(PATIENCE),

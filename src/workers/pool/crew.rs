@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::{LaneId, WorkerId};
+use crate::workers::options::Limits;
 use crate::workers::pool::checkup::{Checkup, Finding};
 use crate::workers::pool::chooser::{LaneView, choose_least};
 use crate::workers::pool::lane::{Flow, LAG_COUNTS, Lane};
+use crate::workers::pool::request_queue::RequestQueue;
 use crate::workers::pool::worker::{Duty, Worker};
 use crate::workers::wire::Wire;
 use crate::workers::wire::link::Link;
@@ -45,26 +47,37 @@ impl<W: Wire> Crew<W> {
         choose_least(self.views())
     }
 
-    /// The same while this many requests wait. Where code blocks the loop after its first `await`, the loop that reads on
+    /// The same while requests wait. Where code blocks the loop after its first `await`, the loop that reads on
     /// first would begin all that wait, and work on it alone. So a lane that was stuck itself leaves its share to lanes that
     /// are stuck, for as long as it was, and once more: then they are not like it, and are waited for no longer.
-    pub(crate) fn choose_share(&self, waiting: usize, now: Instant) -> Option<LaneId> {
+    /// Nor does a queue wait that could overflow.
+    pub(crate) fn fairest(
+        &self,
+        queue: &RequestQueue,
+        limits: Limits,
+        now: fn() -> Instant,
+    ) -> Option<LaneId> {
         let chosen = self.least()?;
+        if queue.is_empty() || queue.len() > limits.queue_length / 2 {
+            return Some(chosen);
+        }
+        let now = now();
         let lane = self.serving().find(|(id, _)| *id == chosen)?.1;
         let recent = |at: &Instant| now.saturating_duration_since(*at) < LAG_COUNTS;
         let Some((stall, _)) = lane.last_stall.filter(|(_, at)| recent(at)) else {
             return Some(chosen);
         };
-        let sharing = self
-            .serving()
-            .filter(|(_, lane)| lane.flow == Flow::Steady || lane.quiet(now) < 2 * stall);
-        let (mut all, mut count, mut any_stuck) = (waiting, 0, false);
-        for (_, lane) in sharing {
-            all += lane.requests();
-            count += 1;
-            any_stuck |= lane.flow != Flow::Steady;
+        let (mut all, mut count, mut any_stuck) = (queue.len(), 0, false);
+        for (_, other) in self.serving() {
+            let stuck = other.flow != Flow::Steady;
+            if !stuck || other.quiet(now) < 2 * stall {
+                all += other.requests();
+                count += 1;
+                any_stuck |= stuck;
+            }
         }
-        (!any_stuck || lane.requests() < all.div_ceil(count)).then_some(chosen)
+        let has_its_share = any_stuck && lane.requests() >= all.div_ceil(count);
+        (!has_its_share).then_some(chosen)
     }
 
     /// Every lane that is to be looked at for what its worker has read or answered.

@@ -136,6 +136,7 @@ impl<W: Wire> Pool<W> {
             since,
             returns,
             all_by: self.loop_limits.map(|limits| since + limits.finish),
+            background_by: self.loop_limits.map(|limits| since + limits.background),
         });
         for worker in self.workers.all.values_mut() {
             worker.drain(drain);
@@ -198,10 +199,8 @@ impl<W: Wire> Pool<W> {
         if self.queue.len() + ahead < limit {
             return true;
         }
-        let ahead = self
-            .workers
-            .lanes()
-            .flat_map(|(_, lane)| lane.in_flight.ahead());
+        let ahead = self.workers.lanes();
+        let ahead = ahead.flat_map(|(_, lane)| lane.in_flight.ahead());
         let ahead = ahead.filter(|pending| pending.is_wanted()).count();
         self.queue.prune();
         self.queue.len() + ahead < limit || self.queue.displace_for(pending, &mut self.errors)
@@ -209,12 +208,9 @@ impl<W: Wire> Pool<W> {
 
     /// The lane for the next request, if there is one.
     fn choose(&self) -> Option<LaneId> {
-        let (waiting, most) = (self.queue.len(), self.limits.queue_length / 2);
         match self.loop_limits {
             None => chooser::choose(self.workers.views(), self.service.typical()),
-            // What may overflow is not kept waiting.
-            Some(_) if waiting == 0 || waiting > most => self.workers.least(),
-            Some(_) => self.workers.choose_share(waiting, (self.now)()),
+            Some(_) => self.workers.fairest(&self.queue, self.limits, self.now),
         }
     }
 

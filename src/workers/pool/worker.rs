@@ -142,6 +142,7 @@ impl<W: Wire> Worker<W> {
                 since: now,
                 returns: true,
                 all_by: None,
+                background_by: None,
             });
         }
     }
@@ -151,6 +152,7 @@ impl<W: Wire> Worker<W> {
     pub(crate) fn drain(&mut self, drain: Drain) {
         let drain = Drain {
             all_by: drain.all_by,
+            background_by: drain.background_by,
             ..self.drain.unwrap_or(drain)
         };
         self.drain = Some(drain);
@@ -247,6 +249,15 @@ impl<W: Wire> Worker<W> {
                     self.duty = Duty::Doomed;
                     runs = false;
                 }
+            }
+        }
+        if let Some(by) = self.drain.and_then(|drain| drain.background_by)
+            && self.duty.works()
+            && self.lanes.iter().all(event_loop::is_in_background)
+        {
+            match checkup.now >= by {
+                true => self.give_up(id, errors, checkup),
+                false => checkup.again_by(Some(by)),
             }
         }
         if self.answered >= self.quota {

@@ -3,5 +3,6 @@
 pub mod executable;
 pub mod import_failure;
 pub mod imported_folders;
+mod loop_description;
 pub mod stacks;
 pub(crate) mod template;

@@ -36,8 +36,9 @@ use crate::protocol::cgi::environ;
 use crate::protocol::worker::marshal::{Malformed, MarshalReader, Writer};
 use crate::unix;
 use crate::workers::id::WorkerId;
-use crate::workers::options::{AsgiOptions, Lifespan, WorkerOptions};
+use crate::workers::options::WorkerOptions;
 use crate::workers::python::import_failure::ImportFailure;
+use crate::workers::python::loop_description;
 use crate::workers::wire::link::FarEnd;
 
 /// The signal that ends a Python process when runner is gone, until the process watches for that itself. As with
@@ -91,9 +92,10 @@ const MODULES: [Module; 15] = [
 const WSGI_MODULES: [Module; 1] = [module!("worker")];
 
 /// The modules of ASGI workers, behind those.
-const ASGI_MODULES: [Module; 9] = [
+const ASGI_MODULES: [Module; 10] = [
     module!("asgi", "asgi_loop"),
     module!("asgi", "asgi_outbox"),
+    module!("asgi", "asgi_notes"),
     module!("asgi", "asgi_message"),
     module!("asgi", "asgi_response"),
     module!("asgi", "asgi_http"),
@@ -399,29 +401,9 @@ fn description(options: &WorkerOptions, mark: &Mark, becomes: Option<WorkerId>) 
     }
     writer.end_dict();
     writer.string("asgi");
-    describe_asgi(options.asgi.as_ref(), &mut writer);
+    loop_description::describe(options, &mut writer);
     writer.end_dict();
     writer.into_bytes()
-}
-
-fn describe_asgi(options: Option<&AsgiOptions>, writer: &mut Writer) {
-    let Some(options) = options else {
-        return writer.none();
-    };
-    writer.dict();
-    writer.string("lifespan");
-    writer.string(match options.lifespan {
-        Lifespan::Auto => "auto",
-        Lifespan::On => "on",
-        Lifespan::Off => "off",
-    });
-    writer.string("loop");
-    writer.string(&options.event_loop);
-    writer.string("disconnect_grace");
-    writer.float(options.disconnect_grace.as_secs_f64());
-    writer.string("concurrency");
-    writer.integer(i32::try_from(options.concurrency).unwrap_or(i32::MAX));
-    writer.end_dict();
 }
 
 /// The messages of a template.

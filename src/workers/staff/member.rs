@@ -173,7 +173,8 @@ impl LiveWorker {
 
     /// Kills it because it had time to leave.
     pub(crate) fn kill_late(&mut self, hub: &Hub) {
-        if self.stage == LifeStage::Released && !self.killed {
+        let is_told = matches!(self.stage, LifeStage::Released | LifeStage::Lost);
+        if is_told && self.exit.is_none() && !self.killed {
             crate::log_warning!(
                 about = hub.subject_of(self.pid()),
                 "worker {} was told to leave and has not (runner.stop_timeout); it is ended",

@@ -109,7 +109,7 @@ impl Members {
             {
                 live.change(Change::IsReleased);
                 live.leave_by.get_or_insert(now + GRACE);
-                live.control.leave();
+                live.control.leave(GRACE);
             }
         }
     }

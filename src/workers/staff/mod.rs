@@ -181,7 +181,7 @@ impl Staff {
             }
             WorkerEvent::Overstayed(worker) => {
                 if let Some(live) = workforce.members.live(worker) {
-                    live.kill();
+                    live.kill_late(&self.hub);
                 }
             }
             WorkerEvent::Found(finding) => self.found(finding),
@@ -244,7 +244,11 @@ impl Staff {
             }
             Finding::Hopeless(worker) => {
                 if let Some(live) = members.live(worker) {
-                    live.control.leave();
+                    // The stack that an overdue request has left says enough.
+                    live.control.leave(match live.stage {
+                        LifeStage::Overdue => GRACE,
+                        _ => self.options.last_moment(),
+                    });
                 }
             }
             Finding::Spent(worker, answered) => {
@@ -408,7 +412,7 @@ impl Staff {
             self.hub.wake();
         } else if matches!(
             question.reason,
-            Reason::StoppedTask | Reason::CutTask | Reason::StoppedWebSocket
+            Reason::StoppedTask | Reason::CutTask | Reason::BrokenOff | Reason::StoppedWebSocket
         ) {
             question.log(self.hub.subject_of(live.pid()));
         } else if question.reason == Reason::Unheard {

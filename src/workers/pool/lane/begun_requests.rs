@@ -284,6 +284,16 @@ impl BegunRequest {
         matches!(self.stage, ResponseStage::Unanswered) && self.pending.is_wanted()
     }
 
+    /// Whether a client waits for what it is to get.
+    pub(crate) fn has_client(&self) -> bool {
+        match &self.stage {
+            ResponseStage::Unanswered => self.pending.is_wanted(),
+            ResponseStage::Body(sender, _) => sender.is_some(),
+            ResponseStage::WebSocket(conversation) => conversation.sender.is_some(),
+            ResponseStage::Complete => false,
+        }
+    }
+
     /// Whether its response goes on.
     pub(crate) fn goes_on(&self) -> bool {
         matches!(

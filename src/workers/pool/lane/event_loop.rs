@@ -36,6 +36,8 @@ pub(crate) struct Drain {
     /// When responses have to end that would end by themselves, too, since all is to be over soon; `None` if there is no
     /// such time.
     pub(crate) all_by: Option<Instant>,
+    /// The same for code for which no client waits.
+    pub(crate) background_by: Option<Instant>,
 }
 
 impl Drain {
@@ -249,6 +251,20 @@ pub(crate) fn drain<W: Wire>(
             checkup.again_by(Some(due));
             continue;
         }
+        if matches!(begun.stage, ResponseStage::Body(Some(_), _))
+            && !begun.is_endless
+            && dismissed.len() < NAMED_AT_STOP
+        {
+            checkup.found(Finding::Stuck(Question {
+                lane: id,
+                number,
+                thread: 0,
+                about: begun.pending.about.clone(),
+                age: now.saturating_duration_since(begun.since),
+                reason: Reason::BrokenOff,
+                begun: String::new(),
+            }));
+        }
         dismissed.push(number);
         let reason = match &begun.stage {
             ResponseStage::WebSocket(conversation) => {
@@ -294,6 +310,13 @@ pub(crate) fn dismiss_unwanted<W: Wire>(lane: &mut Lane<W>, now: Instant) -> boo
         running.dismiss(number, now);
     }
     !dismissed.is_empty()
+}
+
+/// Whether the worker has begun requests, and no client waits for any of them.
+pub(crate) fn is_in_background<W: Wire>(lane: &Lane<W>) -> bool {
+    let running = lane.running.as_ref().filter(|it| !it.is_empty());
+    lane.in_flight.load() == 0
+        && running.is_some_and(|it| it.iter().all(|(_, begun)| !begun.has_client()))
 }
 
 /// Gives up what the worker has begun, because the time to stop is over. Returns how much that was.

@@ -89,6 +89,7 @@ pub(super) fn limits() -> (Limits, LoopLimits) {
         concurrency: 100,
         drain: Duration::from_secs(5),
         finish: Duration::from_secs(20),
+        background: Duration::from_secs(25),
         grace: Duration::from_secs(10),
         lingering: Duration::from_secs(10),
     };
@@ -175,6 +176,8 @@ impl Loops {
             self.pool.note_read(lane);
         }
         upkeep::unstick(&mut self.pool);
+        let queue = self.pool.queue.len();
+        assert!(queue == 0 || self.pool.choose().is_none(), "{queue} wait");
         for id in std::mem::take(&mut self.pool.dirty) {
             if let Some(lane) = self.pool.workers.lane(id) {
                 lane.dirty = false;
@@ -351,7 +354,6 @@ impl Loops {
 
     pub(super) fn check(&self) {
         let queue = self.pool.queue.len();
-        assert!(queue == 0 || self.pool.choose().is_none(), "{queue} wait");
         for view in self.pool.workers.views() {
             let is_idle = view.free && view.load == 0;
             assert!(queue == 0 || !is_idle, "{queue} wait, but {view:?}");

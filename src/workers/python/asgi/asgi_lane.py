@@ -10,9 +10,10 @@ from collections import OrderedDict
 from struct import Struct
 
 from runner_asgi_http import HttpExchange, Upload
-from runner_asgi_loop import Starter, stack_of
+from runner_asgi_loop import Starter
+from runner_asgi_notes import Notes
 from runner_asgi_outbox import LAG, Outbox
-from runner_asgi_response import HELD, now
+from runner_asgi_response import HELD, MOMENT, now
 from runner_asgi_websocket import PROTOCOL, WebSocketExchange
 from runner_body_stream import HEADER, HEADER_SIZE
 from runner_control import THREAD, Forks
@@ -31,7 +32,7 @@ SPELL = 5 * MILLISECOND  # for which requests are begun before the loop has its 
 LATE = 5 * MILLISECOND  # a loop that comes so much later than it is to is reported
 PULSE = 0.1  # seconds between two looks at that, while there are requests
 REPORT = 1000 * MILLISECOND  # between two reports
-MOMENT = 1.0  # seconds that a task may take to end when it is cancelled
+LAST_MOMENT = 0.2  # seconds that tasks may take to end when this worker is to leave at once
 LARGEST_READ = 1 << 20
 
 unpack_from = HEADER.unpack_from
@@ -66,6 +67,7 @@ class AsgiLane:
         self.thread = thread.get_ident()
         self.starter = Starter(loop)
         self.state = None  # what lifespan has left for requests
+        self.notes = Notes(loop)
         self.running = {}  # by number
         self.in_grace = OrderedDict()  # of these, those whose clients have left, until they are cancelled
         self.heads = [None] * HEADS  # scopes that runner said to keep
@@ -75,6 +77,8 @@ class AsgiLane:
         self.token = None  # one that was read, and no request for it yet
         self.last = 0  # the number of the last request
         self.is_leaving = False
+        self.is_abandoned = False  # it is to leave though requests have not ended
+        self.background = None  # the requests that no client waited for when it was to leave
         self.over = loop.create_future()  # runner sends no more, and nothing is running
         self.due = 0  # when the pulse is to come; 0 if there is none
         self.worst = 0  # how late the loop was
@@ -294,7 +298,7 @@ class AsgiLane:
             exchange.leave(payload)
         elif order == SHOW or order == CANCEL:
             level = "error" if order == CANCEL else "warning"
-            say(with_stack(payload.decode("utf-8", "replace"), exchange.task), level, exchange.ids)
+            say(exchange.with_stack(payload.decode("utf-8", "replace")), level, exchange.ids)
             if order == CANCEL:
                 exchange.give_up()
                 self.loop.call_later(MOMENT, self.look_again, exchange)
@@ -302,18 +306,19 @@ class AsgiLane:
     def look_again(self, exchange):
         """Says so if a request has not ended though it was cancelled."""
         if not exchange.is_over:
-            heading = "%s %s goes on %g s after it was cancelled" % (*exchange.request(), MOMENT)
-            say(with_stack(heading, exchange.task), ids=exchange.ids)
+            exchange.say_it_goes_on("%g s after it was cancelled" % MOMENT)
 
     # The end of requests, and of this worker
 
     def allow_grace(self, exchange):
         """The client of a request has left. Its task may go on for some time, and as many may as requests with clients: of
         more, the one that has gone on longest is cancelled, since runner sends others in the place of all of them."""
-        exchange.timer = self.loop.call_later(self.grace, exchange.cancel)
+        why = "%g s after its client has left, or was told to leave (runner.asgi.disconnect_grace)" % self.grace
+        exchange.timer = self.loop.call_later(self.grace, exchange.expire, why)
         self.in_grace[exchange.number] = exchange
         if len(self.in_grace) > self.concurrency:
-            next(iter(self.in_grace.values())).cancel()
+            why = "its client has left, as those of %d others have (runner.asgi.concurrency)" % self.concurrency
+            next(iter(self.in_grace.values())).expire(why)
 
     def end_grace(self, exchange):
         exchange.timer.cancel()
@@ -323,16 +328,35 @@ class AsgiLane:
     def leave(self):
         """Runner sends no more. All clients are gone, or their requests are answered."""
         if not self.is_leaving:
+            self.mark_background()
             for exchange in list(self.running.values()):
                 exchange.leave(b"")
             self.take_no_more()
 
     def abandon(self):
-        """Runner tells this worker to leave, though requests have not ended."""
+        """Runner tells this worker to leave, though requests have not ended: they are cancelled. What goes on nevertheless,
+        such as a thread, does not hold up the end of lifespan. Runner itself has named those whose clients wait."""
+        self.mark_background()
+        self.is_abandoned = True
         for exchange in list(self.running.values()):
+            if exchange in self.background:
+                exchange.note("the time for it is over (runner.stop_timeout)")
             exchange.cancel()
         if not self.is_leaving:
             self.take_no_more()
+        self.loop.call_later(LAST_MOMENT, self.give_up)
+
+    def mark_background(self):
+        """Takes note of the requests that no client waits for."""
+        if self.background is None:
+            self.background = {exchange for exchange in self.running.values() if not exchange.has_client()}
+
+    def give_up(self):
+        """Goes on to the end of lifespan, though requests have not ended."""
+        if not self.over.done():
+            for exchange in list(self.running.values()):
+                exchange.say_it_goes_on("though it was cancelled, and ends with its worker")
+            self.over.set_result(None)
 
     def take_no_more(self):
         self.is_leaving = True
@@ -375,12 +399,6 @@ class AsgiLane:
             self.watch()
         else:
             self.due = 0
-
-
-def with_stack(heading, task):
-    """A line of the log, and the stack of a task below it, as runner shows that of a thread."""
-    stack = stack_of(task)
-    return "%s. Stack (most recent call last):\n%s" % (heading, stack) if stack else heading
 
 
 def scope_of(common):

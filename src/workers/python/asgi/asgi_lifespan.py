@@ -4,11 +4,17 @@ Plain Python 3.8 and later, standard library only. The rules are those of the AS
 application takes part if it says that its startup is complete; if it raises an exception before, or returns, it does not.
 """
 
+from functools import partial
+
+from runner_asgi_loop import stack_of, stack_of_blocked
 from runner_asgi_message import kind_of_message, unknown
-from runner_control import MOMENT
+from runner_control import MOMENT, Forks, start_thread
 from runner_exchange import trace
+from runner_kept import thread
 from runner_output import say
 
+ENOUGH = 0.9  # of the time to start, after which the log says where it hangs
+LONGEST_WAIT = 1e6  # seconds that a lock can be waited for on each system
 STARTING, STARTED, STOPPING, STOPPED, NONE = range(5)  # NONE: the application takes no part
 
 
@@ -19,10 +25,11 @@ class Unfit(Exception):
 class Lifespan:
     """The application's task beside its requests. It has a context of its own, which requests do not see."""
 
-    def __init__(self, loop, application, mode, is_first):
+    def __init__(self, loop, application, mode, is_first, start_timeout):
         self.loop = loop
         self.application = application
         self.mode = mode  # `auto`, `on` or `off`, as in `runner.asgi.lifespan`
+        self.start_timeout = start_timeout  # seconds, after which runner ends this worker; 0 for no limit
         self.is_first = is_first  # of the workers of its version: what is so in each of them is said once
         self.phase = STARTING
         self.state = {}
@@ -43,7 +50,14 @@ class Lifespan:
             return None
         self.change = self.loop.create_future()
         self.task = self.loop.create_task(self.run())
-        await self.change
+        starting = thread.allocate_lock()
+        starting.acquire()
+        if self.start_timeout:
+            start_thread(partial(self.watch, starting, thread.get_ident()))
+        try:
+            await self.change
+        finally:
+            starting.release()
         if self.failure is not None:
             raise Unfit("its lifespan failed: %s" % (self.failure or "the application does not say why"))
         if self.has_started:
@@ -62,6 +76,15 @@ class Lifespan:
         elif self.is_first:
             say("the application takes no part in lifespan: it %s" % what, "info")
         return None
+
+    def watch(self, starting, main):
+        """Says where the startup hangs, before runner ends this worker for that. In a thread, since it may block the loop."""
+        time = ENOUGH * self.start_timeout
+        if starting.acquire(True, min(time, LONGEST_WAIT)) or Forks.is_foreign or self.change.done():
+            return
+        stack = stack_of_blocked(self.loop, main) or stack_of(self.task)
+        heading = "its lifespan startup is not complete after %g s (runner.start_timeout)" % round(time, 3)
+        say("%s. Stack (most recent call last):\n%s" % (heading, stack))
 
     async def run(self):
         scope = {

@@ -1,4 +1,4 @@
-"""The event loop of an ASGI worker, and its tasks: how they begin, and where they are.
+"""The event loop of an ASGI worker, and its tasks: how they begin, and where they are, with what they have started.
 
 Plain Python 3.8 and later, standard library only. `asyncio` is taken as the application has left it, since the tasks of the
 application have to understand those of runner; a loop that the application has made at its import is not used, because a
@@ -9,15 +9,25 @@ import gc
 import importlib
 import platform
 import traceback
-from types import coroutine
+from contextvars import Context, ContextVar
+from functools import partial
+from itertools import islice
+from types import BuiltinMethodType, coroutine
 
-from runner_kept import sys
+from runner_kept import sys, thread
 from runner_resolve import BadName, described, resolve
 
 DEEPEST = 100  # calls of a stack that are shown
 # Coroutines, generators and asynchronous generators: the attributes of their frame, and of what they await.
 KINDS = (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "ag_await"))
 OURS = "runner/"  # the beginning of the file names of runner's modules
+MOST = 5  # tasks and threads of a request that are shown
+# What leads from a call of a thread to the context in which it calls on: that of `asyncio.to_thread`, for example.
+LEADS = (partial, tuple, BuiltinMethodType)
+
+# The number of the request for which code runs. Tasks inherit it that a request starts, and threads if their libraries pass
+# the context on, as anyio, asyncio and asgiref do.
+RUNNING = ContextVar("running")
 
 
 class BadLoop(Exception):
@@ -120,11 +130,90 @@ def turn():
     yield
 
 
-def stack_of(task):
-    """Where a task is, through all that it waits for, in the format of Python's tracebacks."""
+def stacks_of(task, number):
+    """Where a request is: its task, and those tasks and threads that were started for it, in the format of Python's
+    tracebacks."""
+    seen = set()
+    text = stack_of(task, seen)
+    try:
+        kin = [*tasks_beside(task, number, seen), *threads_of(number)]
+        for heading, stack in islice(kin, MOST):
+            text += "  %s:\n%s" % (heading, stack)
+        if len(kin) > MOST:
+            text += "  and %d more tasks and threads of it\n" % (len(kin) - MOST)
+    except Exception as error:  # the application has changed what is needed here
+        text += "  (what it has started cannot be shown: %s: %s)\n" % (type(error).__name__, error)
+    return text
+
+
+def tasks_beside(task, number, seen):
+    """The other tasks that a request has started, apart from those that were seen already."""
+    for other in importlib.import_module("asyncio").all_tasks(task.get_loop()):
+        if other is task or other in seen or number_in(context_of(other)) != number:
+            continue
+        stack = stack_of(other, seen)
+        if stack:
+            name = other.get_name() if hasattr(other, "get_name") else "?"
+            yield "its task `%s`" % name, stack
+
+
+def context_of(task):
+    """The context of a task, or `None`."""
+    if hasattr(task, "get_context"):
+        return task.get_context()
+    # Before Python 3.12 those that are not written in Python do not say it.
+    return getattr(task, "_context", None) or next(contexts_in(gc.get_referents(task)), None)
+
+
+def number_in(context):
+    return context.get(RUNNING) if context is not None else None
+
+
+def contexts_in(things, depth=4):
+    for thing in things:
+        kind = type(thing)
+        if kind is Context:
+            yield thing
+        elif depth and (kind in LEADS or kind.__module__ == "concurrent.futures.thread"):
+            yield from contexts_in(gc.get_referents(thing), depth - 1)
+        elif 0 < depth < 4 and kind is dict:
+            yield from contexts_in(list(thing.values()), depth - 1)  # the attributes of one of these
+
+
+def threads_of(number):
+    """The threads that run for a request, without the calls that led to the application's."""
+    names = {each.ident: each.name for each in importlib.import_module("threading").enumerate()}
+    frames = sys._current_frames()
+    frames.pop(thread.get_ident(), None)
+    for ident, frame in frames.items():
+        calls = []
+        while frame is not None and len(calls) < DEEPEST:
+            if any(number_in(context) == number for context in contexts_in(list(frame.f_locals.values()))):
+                break
+            calls.append(call_at(frame))
+            frame = frame.f_back
+        # A thread that waits for its next work still knows the last.
+        if frame is not None and calls and not calls[-1].filename.endswith("/queue.py"):
+            stack = "".join(traceback.format_list(calls[::-1]))
+            yield "its thread `%s`" % names.get(ident, "?"), stack
+
+
+def stack_of_blocked(loop, ident):
+    """Where the thread of an event loop is in a task. Empty if it is in none."""
+    calls = []
+    is_in_task = importlib.import_module("asyncio").current_task(loop) is not None
+    frame = sys._current_frames().get(ident) if is_in_task else None
+    while frame is not None and len(calls) < DEEPEST and not frame.f_code.co_filename.startswith(OURS):
+        calls.append(call_at(frame))
+        frame = frame.f_back
+    return "".join(traceback.format_list(calls[::-1]))
+
+
+def stack_of(task, seen=None):
+    """Where a task is, through all that it waits for, in the format of Python's tracebacks. Adds the tasks to `seen`."""
     try:
         calls = []
-        seen = set()
+        seen = set() if seen is None else seen
         # A task may wait for another one.
         while hasattr(task, "get_coro") and task not in seen:
             seen.add(task)
@@ -146,10 +235,14 @@ def calls_of(work):
             continue
         frame = getattr(work, kind[0])
         if frame is not None:
-            code = frame.f_code
-            calls.append(traceback.FrameSummary(code.co_filename, frame.f_lineno or 0, code.co_name))
+            calls.append(call_at(frame))
         work = getattr(work, kind[1])
     return calls
+
+
+def call_at(frame):
+    code = frame.f_code
+    return traceback.FrameSummary(code.co_filename, frame.f_lineno or 0, code.co_name)
 
 
 def behind(awaited):

@@ -6,7 +6,7 @@ by requests (asgi_http.py) and by WebSockets that are refused with a response (a
 
 from struct import pack
 
-from runner_asgi_loop import turn
+from runner_asgi_loop import RUNNING, stacks_of, turn
 from runner_asgi_message import as_bytes, encoded, split, wanted
 from runner_asgi_outbox import ANSWER, DONE, END, HEAD, LAST
 from runner_control import Forks
@@ -23,6 +23,7 @@ WINDOW = 256 * 1024  # bytes that may be on their way, as in src/protocol/worker
 LONGEST_SERVICE = 0xFFFFFFFF  # what the field for the service time holds, in nanoseconds
 ENOUGH = 16  # messages to a client that has left: a body of 1 MiB in the pieces of 64 KiB that frameworks make of it
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 1.0  # seconds; each pause of a request is twice as long as the one before
+MOMENT = 1.0  # seconds that a task may take to end when it is cancelled
 OFTEN = 100  # times that an application is told at once that the client has left
 LINES = {number: b"%d" % number for number in range(200, 1000)}
 BODILESS = (204, 304)
@@ -71,6 +72,7 @@ class Response:
 
     async def run(self, scope):
         """The task of the request."""
+        RUNNING.set(self.number)
         if Form.marks_requests:
             self.ids = ids_in(scope)
             REQUEST.set(self.ids)
@@ -185,6 +187,13 @@ class Response:
             self.lane.end_grace(self)
         if self.task is not None:
             self.task.cancel()
+
+    def expire(self, why):
+        """It has had the time to end by itself. Who allows none (0) need not read that there was none."""
+        if self.lane.grace:
+            self.note(why, "info")
+        self.cancel()
+        self.lane.loop.call_later(MOMENT, self.lane.look_again, self)
 
     def leave(self, _):
         """The client has left. The application is told, and has some time to end by itself."""
@@ -421,6 +430,24 @@ class Response:
     def service(self):
         """The time since the request has begun."""
         return min(now() - self.begin, LONGEST_SERVICE)
+
+    def with_stack(self, heading):
+        """A line of the log, and the stack of the request below it, as runner shows that of a thread."""
+        stack = stacks_of(self.task, self.number) if self.task is not None else ""
+        return "%s. Stack (most recent call last):\n%s" % (heading, stack) if stack else heading
+
+    def has_client(self):
+        """Whether a client waits for what it is to get."""
+        return self.state != COMPLETE and not self.is_left
+
+    def note(self, why, level="warning"):
+        """Says that the request is cancelled, and why."""
+        what = "the background work of " if self.state == COMPLETE and not self.is_left else ""
+        self.lane.notes.say(lambda: "%s%s %s is cancelled: %s" % (what, *self.request(), why), level, self)
+
+    def say_it_goes_on(self, what):
+        """Says that the request has not ended though it was cancelled."""
+        self.lane.notes.say(lambda: self.with_stack("%s %s goes on %s" % (*self.request(), what)), "error", self)
 
     def say(self, text, *details):
         say("%s %s: " % self.request() + text % details)

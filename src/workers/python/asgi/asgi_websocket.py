@@ -232,6 +232,9 @@ class WebSocketExchange(Response):
 
     # The end of the application's code
 
+    def has_client(self):
+        return self.phase == OPEN and not self.is_left or self.phase == OFFERED and Response.has_client(self)
+
     def is_expected(self, error):
         return self.is_left and isinstance(error, ClientDisconnected)
 
