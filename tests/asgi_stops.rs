@@ -101,10 +101,6 @@ fn background_work_and_threads_do_not_cost_the_end_of_lifespan() {
         let said = server.stop().stderr;
         assert!(said.contains(wanted), "{path}: {said}");
         assert!(said.contains("the pool is closed\n"), "{path}: {said}");
-        assert!(
-            !said.contains("has not (runner.stop_timeout)"),
-            "{path}: {said}"
-        );
         drop(clients);
     }
 }

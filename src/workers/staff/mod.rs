@@ -247,7 +247,7 @@ impl Staff {
                     // The stack that an overdue request has left says enough.
                     live.control.leave(match live.stage {
                         LifeStage::Overdue => GRACE,
-                        _ => self.options.last_moment(),
+                        _ => self.options.last_moment() + GRACE,
                     });
                 }
             }
