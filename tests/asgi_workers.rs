@@ -73,3 +73,8 @@ fn web_sockets() {
 fn lifespan_and_loop() {
     hold("lifespan_cases");
 }
+
+#[test]
+fn threads_and_tasks_that_do_not_end() {
+    hold("thread_cases");
+}
