@@ -120,7 +120,7 @@ fn they_begin_beside_their_file_with_the_python_of_the_application() {
         str(sys.prefix != sys.base_prefix)])\n\
         with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'where'), 'a') as file:\n    \
         file.write(line + '\\n')\n\
-        if sys.argv[1] == 'beside':\n    import time\n    time.sleep(1000)\n";
+        if sys.argv[1] == 'beside':\n    import signal\n    signal.pause()\n";
     for (setting, folder_name) in [("", "site"), ("workers.directory = 'data'\n", "data")] {
         let command = match folder_name {
             "site" => "where.py",

@@ -299,22 +299,6 @@ fn what_is_missing_is_said() {
     }
 }
 
-/// systemd ignores a path with `..`.
-#[test]
-fn no_path_has_dots() {
-    let settings = "url = 'unix:../run/hello.socket'
-[runner]
-supervise.pid_file = '../run/hello.pid'
-supervise.programs = ['../bin/worker']
-";
-    let folder = folder("supervise', 'serve", settings);
-    for target in ["systemd", "nginx"] {
-        let outcome = export(&folder, &[target, "hello.ini"]);
-        assert!(!outcome.stdout.is_empty(), "{outcome:#?}");
-        assert!(!outcome.stdout.contains("/../"), "{outcome:#?}");
-    }
-}
-
 /// Programs, and files that must not be in an image, are told, and the command that runs it has all that it needs.
 #[test]
 fn what_an_image_lacks_is_said() {

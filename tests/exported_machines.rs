@@ -100,3 +100,19 @@ fn a_key_that_the_user_cannot_read_is_told() {
         assert!(said().contains(told), "{}", said());
     }
 }
+
+/// systemd ignores a path with `..`.
+#[test]
+fn no_path_has_dots() {
+    let settings = "url = 'unix:../run/hello.socket'
+[runner]
+supervise.pid_file = '../run/hello.pid'
+supervise.programs = ['../bin/worker']
+";
+    let folder = folder("supervise', 'serve", settings);
+    for target in ["systemd", "nginx"] {
+        let outcome = export(&folder, &[target, "hello.ini"]);
+        assert!(!outcome.stdout.is_empty(), "{outcome:#?}");
+        assert!(!outcome.stdout.contains("/../"), "{outcome:#?}");
+    }
+}

@@ -235,34 +235,6 @@ fn a_reload_is_done_with_the_rights_that_are_left() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// Root can read the file at the start; the user of the server, who reads it at each reload, cannot.
-#[test]
-fn a_file_of_variables_that_the_user_cannot_read_is_told() {
-    if !geteuid().is_root() {
-        return;
-    }
-    let folder = folder(
-        "url = 'tcp://127.0.0.1:0'\nrunner.user = 'nobody'\nrunner.environment_file = '.env'\n",
-    )
-    .file(".env", "A=1\n");
-    let private = fs::Permissions::from_mode(0o600);
-    fs::set_permissions(folder.path(".env"), private).expect("our own file");
-    let reason =
-        "user `nobody` (runner.user) cannot read `[folder]/.env`: it may not read `[folder]/.env`";
-    let checked = folder.runner(["check", "app.ini"]).run();
-    let warned = format!("warning: {reason}\n");
-    let hint = "a reload reads the file as that user";
-    assert!(checked.stdout.contains(hint) || checked.stderr.contains(hint));
-    assert!(
-        checked.status == 0 && format!("{}{}", checked.stdout, checked.stderr).contains(&warned),
-        "{checked:#?}"
-    );
-    let server = folder.runner(["runIni", "app.ini"]).start();
-    server.signal(Signal::HUP);
-    server.wait_for_log(|log| log.contains("user `nobody` (runner.user) cannot read `"));
-    assert_eq!(server.stop().status, 0);
-}
-
 #[test]
 fn a_master_takes_the_seat_of_another_as_the_user_that_both_become() {
     if !geteuid().is_root() {

@@ -4,7 +4,9 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
+use rustix::process::{Signal, geteuid};
 use support::{Folder, python};
 
 /// Answers with variables of its environment, its folder, and the file that it is in.
@@ -160,4 +162,39 @@ fn a_function_of_a_file_is_a_program() {
         .file("settings.ini", "runner.environment = {'ONE': 'set'}\n");
     let words = ["-c", "settings.ini", "file:my-tool.py:main"];
     folder.runner(words).run().is(3, "set\n", "");
+}
+
+/// Root can read the file at the start; the user of the server, who reads it at each reload, cannot.
+#[test]
+fn a_file_of_variables_that_the_user_cannot_read_is_told() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let folder = Folder::new()
+        .file("report.py", REPORT)
+        .file(".env", "A=1\n")
+        .file(
+            "app.ini",
+            "app = commands.Alias(command=['serve', 'WSGI', 'import:report.application'])\n\
+             url = 'tcp://127.0.0.1:0'\nrunner.python = '/usr/bin/python3'\n\
+             runner.user = 'nobody'\nrunner.environment_file = '.env'\n",
+        );
+    let public = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(folder.path(""), public).expect("our own folder");
+    let private = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(folder.path(".env"), private).expect("our own file");
+    let reason =
+        "user `nobody` (runner.user) cannot read `[folder]/.env`: it may not read `[folder]/.env`";
+    let checked = folder.runner(["check", "app.ini"]).run();
+    let warned = format!("warning: {reason}\n");
+    let hint = "a reload reads the file as that user";
+    assert!(checked.stdout.contains(hint) || checked.stderr.contains(hint));
+    assert!(
+        checked.status == 0 && format!("{}{}", checked.stdout, checked.stderr).contains(&warned),
+        "{checked:#?}"
+    );
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    server.signal(Signal::HUP);
+    server.wait_for_log(|log| log.contains("user `nobody` (runner.user) cannot read `"));
+    assert_eq!(server.stop().status, 0);
 }

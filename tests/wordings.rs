@@ -47,7 +47,7 @@ const CONDITIONS: &[(&str, &str)] = &[
     ("src/commands/edit/import_trial.rs", "tests/import.rs"),
     ("src/server/next_version.rs", "tests/reload.rs"),
     ("src/plan/address.rs", "tests/commands.rs"),
-    ("src/plan/surroundings/mod.rs", "tests/privileges.rs"),
+    ("src/plan/surroundings/mod.rs", "tests/surroundings.rs"),
     ("src/config/files/read_bounded.rs", "tests/layers.rs"),
     ("src/supervisor/privileges.rs", "tests/privileges.rs"),
     (

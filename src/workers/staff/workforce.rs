@@ -244,10 +244,8 @@ impl Workforce {
     /// A process that was to serve or to fork has ended before it was asked anything. Returns the seconds until the next
     /// attempt, if there is one.
     fn ended_early(&mut self, failure: &str, ordered: Instant) -> Option<f64> {
-        match self
-            .attempts
-            .ended_early(failure, &self.options.resources, ordered)
-        {
+        let limits = &self.options.resources;
+        match self.attempts.ended_early(failure, limits, ordered) {
             Ok(delay) => Some(delay),
             Err(error) => {
                 self.failed(error, ordered);
