@@ -33,6 +33,34 @@ def exhausted(worker, number):
     worker.send(LEFT, number, b"")
 
 
+def test_another_request_that_sends_to_a_client_that_has_left_goes_on():
+    members = []
+
+    async def application(scope, receive, send):
+        if scope["path"] == "/member":
+            is_over = asyncio.Event()
+            members.append((send, is_over))
+            await send(START)
+            await send(body(b"x", True))
+            return await is_over.wait()
+        [(send_to_it, is_over)] = members
+        refused = 0
+        for _ in range(2 * ENOUGH):
+            try:
+                await send_to_it(body(b"news", True))
+            except OSError:
+                refused += 1
+        is_over.set()
+        await send(START)
+        await send(body(b"%d refused" % refused))
+
+    with Worker(application) as worker:
+        number = worker.request("/member")
+        worker.frames(HEAD, BLOCK)
+        worker.send(LEFT, number, b"")
+        assert worker.answer("/news").body == b"%d refused" % ENOUGH
+
+
 def test_an_application_that_sends_on_ends_at_once():
     async def application(scope, receive, send):
         if scope["path"] == "/other":

@@ -230,7 +230,10 @@ class Response:
         there, and the application goes on with what follows it. An application that sends on would never end by itself: the
         message raises the exception that cancels a task. It ends whichever task is sending, with its `finally` clauses, is
         caught by no `except Exception`, and frameworks take it for what it is. An `OSError` they would log, as one that a
-        server of version 2.3 does not raise."""
+        server of version 2.3 does not raise. A task of another request goes on, and gets that."""
+        if self.unsent >= ENOUGH and RUNNING.get(None) != self.number:
+            await turn()
+            raise OSError("the client has left")
         await self.slow_down()
         if self.unsent > ENOUGH:
             raise self.lane.cancelled_error("the client has left")
