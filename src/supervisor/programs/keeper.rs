@@ -19,6 +19,9 @@ use crate::supervisor::file_version::FileVersion;
 /// The time after which a program counts as up, unless it is a `runner`, which reports that itself.
 const SETTLED: Duration = Duration::from_secs(1);
 
+/// The same for a program that was a `runner` when it ran last, and so will report it: on a busy machine that takes a while.
+const SETTLED_RUNNER: Duration = Duration::from_secs(30);
+
 /// How long a `runner` that works on an order may be silent.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -100,6 +103,8 @@ pub(super) struct Keeper {
     watchers: Vec<ReloadReply>,
     /// How long its first start may wait for the address of a process that is about to end.
     patience: Option<Duration>,
+    /// The files of a run that has reported that it is a `runner`.
+    runner: Option<Vec<Option<FileVersion>>>,
 }
 
 impl Keeper {
@@ -128,6 +133,7 @@ impl Keeper {
             reloads: reloading,
             watchers: Vec::new(),
             patience,
+            runner: None,
         };
         (keeper, handle)
     }
@@ -183,6 +189,10 @@ impl Keeper {
         Ok(Run {
             group: ProcessGroup::start(command)?,
             since: Instant::now(),
+            settled: match self.runner.as_ref() == Some(&files) {
+                true => SETTLED_RUNNER,
+                false => SETTLED,
+            },
             files,
             link: Some(link),
             is_runner: false,
@@ -230,7 +240,7 @@ impl Keeper {
                 }
                 message = next(&mut run.link) => self.take_in(&mut run, message),
                 Some(reply) = self.reloads.recv() => self.reload(&mut run, reply),
-                () = sleep_until((run.since + SETTLED).into()), if self.is_settling(&run) => {
+                () = sleep_until((run.since + run.settled).into()), if self.is_settling(&run) => {
                     self.is_up();
                     self.answer_for_other(&mut run);
                 }
@@ -277,6 +287,7 @@ impl Keeper {
             Some(ChildMessage::Here) => {
                 // A successor that it has started for a reload reports the same, while the order is worked on.
                 if !std::mem::replace(&mut run.is_runner, true) {
+                    self.runner = Some(run.files.clone());
                     run.order_reload();
                 }
             }
@@ -369,6 +380,8 @@ async fn next(link: &mut Option<ChildLink>) -> Option<ChildMessage> {
 struct Run {
     group: ProcessGroup,
     since: Instant,
+    /// Once it has run for so long it is up, unless it reports that itself.
+    settled: Duration,
     /// The files that it was started from.
     files: Vec<Option<FileVersion>>,
     link: Option<ChildLink>,

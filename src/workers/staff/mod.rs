@@ -170,7 +170,12 @@ impl Staff {
             WorkerEvent::Exited(template, status) => workforce.exited(template, status),
             WorkerEvent::Hanging(id, stack) => workforce.kill_slow_template(id, &stack),
             WorkerEvent::Begun(worker) => self.begun(worker),
-            WorkerEvent::Unable(worker, reason) => workforce.unable(worker, &reason),
+            WorkerEvent::Unable(worker, reason) => {
+                if let Some(live) = workforce.members.live(worker) {
+                    live.has_said_why = true;
+                }
+                workforce.unable(worker, &reason);
+            }
             WorkerEvent::LaneClosed(worker) => workforce.lane_closed(worker),
             WorkerEvent::Frozen(worker) => {
                 // Requests beside the overdue one cannot go on, either. Without an overdue one, it may be over soon.
