@@ -59,7 +59,7 @@ fn settings_of_web_sockets_reach_the_gateway() {
     assert_eq!(defaults.ping_timeout, seconds(20));
     assert!(defaults.compression && defaults.context_takeover);
     let all = found(
-        "[runner.websocket]\nmax_message = '64k'\nping_interval = '1m'\nping_timeout = 5\ncompression = False\ncontext_takeover = False\n",
+        "[runner.websocket]\nmax_message = '64k'\nping_interval = '1m'\nping_timeout = 5\ncompression = False\nkeep_context = False\n",
     );
     assert_eq!(all.max_message, 64 << 10);
     assert_eq!(all.ping_interval, seconds(60));

@@ -355,10 +355,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "Whether WebSocket messages are compressed",
         "Whether the messages of a WebSocket are compressed if the client offers it (`permessage-deflate`, RFC 7692). Browsers do. `False` saves memory and CPU time where messages are short, or compressed already.",
         "runner.websocket.compression = False";
-    "runner.websocket.context_takeover" SettingKind::Boolean, DefaultValue::Boolean(true),
+    "runner.websocket.keep_context" SettingKind::Boolean, DefaultValue::Boolean(true),
         "Whether WebSocket messages compress together",
         "Whether a compressed message of a WebSocket may point back to the last 2 KiB of earlier ones, so that short messages that resemble one another take a tenth of their size. It costs up to 4 KiB for each WebSocket, and some 10 µs for each message. With `False`, each message is compressed for itself, from 1 KiB on.",
-        "runner.websocket.context_takeover = False";
+        "runner.websocket.keep_context = False";
     "runner.websocket.max_message" SettingKind::Size, DefaultValue::Number(16 << 20),
         "Largest message from a WebSocket, in bytes",
         "The largest message that is accepted from the client of a WebSocket, in bytes, after decompression. A larger one closes the WebSocket with code 1009. 0 is no limit.",

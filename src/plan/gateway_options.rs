@@ -198,7 +198,7 @@ fn web_sockets(configuration: &Configuration) -> WebSocketOptions {
         ping_interval: configuration.duration("runner.websocket.ping_interval"),
         ping_timeout: limit(configuration, "runner.websocket.ping_timeout"),
         compression: configuration.boolean("runner.websocket.compression"),
-        context_takeover: configuration.boolean("runner.websocket.context_takeover"),
+        context_takeover: configuration.boolean("runner.websocket.keep_context"),
     }
 }
 
