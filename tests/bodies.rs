@@ -213,8 +213,7 @@ fn the_log_says_what_is_wrong_with_a_body() {
     connection.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\none");
     connection.end_writing();
     connection.rest();
-    let early =
-        "the body is malformed or incomplete: end of file before message length reached (400), POST /\n";
+    let early = "the body is malformed or incomplete: end of file before message length reached (400), POST /\n";
     server.wait_for_log(|log| log.ends_with(early));
     assert_eq!(server.stop().status, 0);
 }

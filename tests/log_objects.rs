@@ -131,8 +131,11 @@ fn a_command_before_the_start_writes_objects() {
         "before_start = \"sh -c 'echo one; echo two >&2'\"\n",
     );
     let folder = server.folder().clone();
+    // It listens before the command has run.
+    let log = || folder.read("log");
+    Waits::until(|| log().contains(" has ended in "), log);
     assert_eq!(server.stop().status, 0);
-    let objects = objects(&folder.read("log"));
+    let objects = objects(&log());
     for line in ["one", "two"] {
         let said = |object: &&Value| object["message"].as_str().unwrap().ends_with(line);
         assert_eq!(objects.iter().filter(said).count(), 1, "{objects:#?}");

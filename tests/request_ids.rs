@@ -101,7 +101,7 @@ fn a_request_has_one_id_everywhere() {
         for line in [
             format!("exception while answering GET /fail (request {failed})"),
             format!("GET /exit (request {exited}, trace {TRACE})"),
-            format!("there is no `Host` field (400) (request {refused})"),
+            format!("there is no `Host` field (400), GET /refused (request {refused})"),
         ] {
             assert!(log.contains(&line), "{kind}: {line}\n{log}");
         }
