@@ -3,6 +3,7 @@
 #[path = "support/pool.rs"]
 mod support;
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::time::Duration;
 
@@ -114,6 +115,47 @@ async fn a_blocked_loop_costs_its_own_requests_only() {
     .await;
     pool.allow("go").await;
     assert_eq!(status_of(blocked).await, 200);
+    pool.wsgi.stop(GRACE).await;
+}
+
+/// What waits while both loops are blocked, and blocks them only after it has begun, is shared out between them, though one of
+/// them reads on before the other.
+#[tokio::test]
+async fn a_burst_that_blocks_late_is_shared_by_the_workers() {
+    const BURST: usize = 10;
+    let pool = asgi_pool(|options| {
+        options.min = 2;
+        options.max = 2;
+    })
+    .await;
+    pool.wsgi.all_ready().await.expect("both");
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        answers.push(pool.begin("/late/go"));
+        pool.noted("waiting").await;
+    }
+    answers.extend((0..BURST).map(|_| pool.begin("/late/closed")));
+    // A loop that was blocked for long has as long to read on.
+    let long = Some(0.5);
+    pool.status_is(|status| status.queue.length == BURST && status.queue.oldest > long)
+        .await;
+    for _ in 0..2 {
+        pool.allow("go").await;
+    }
+    pool.status_is(|status| status.queue.length == 0).await;
+    for _ in 0..BURST {
+        pool.allow("closed").await;
+    }
+    let mut shares = BTreeMap::new();
+    for answer in answers {
+        let pid = body(bounded(answer).await.expect("answered")).await;
+        *shares.entry(pid.expect("whole")).or_insert(0) += 1;
+    }
+    let shares: Vec<usize> = shares.into_values().collect();
+    assert!(
+        shares.len() == 2 && shares.iter().all(|share| *share > BURST / 3),
+        "{shares:?}"
+    );
     pool.wsgi.stop(GRACE).await;
 }
 

@@ -10,9 +10,9 @@ def note(name):
         pipe.write(b".")
 
 
-def gate():
+def gate(name="go"):
     note("waiting")
-    with open(os.path.join(os.path.dirname(__file__), "go"), "rb", buffering=0) as pipe:
+    with open(os.path.join(os.path.dirname(__file__), name), "rb", buffering=0) as pipe:
         pipe.read(1)
 
 
@@ -39,6 +39,12 @@ async def http(scope, receive, send):
     elif path == "/block":
         gate()
         await answer(send, b"blocked")
+    elif path.startswith("/late/"):
+        turn = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(turn.set_result, None)
+        await turn
+        gate(path[len("/late/") :])
+        await answer(send, b"%d" % os.getpid())
     elif path == "/pid":
         await answer(send, b"%d" % os.getpid())
     elif path == "/stream":

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::interface::{CloseReason, RequestName};
+use crate::interface::CloseReason;
 use crate::protocol::worker::frame::LaneOrder;
 use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::LaneId;
@@ -127,16 +127,6 @@ fn look<W: Wire>(
         if !begun.is_awaited() {
             continue;
         }
-        let age = now.saturating_duration_since(begun.since);
-        let question = |about: &RequestName, reason| Question {
-            lane: id,
-            number,
-            thread: 0,
-            about: about.clone(),
-            age,
-            reason,
-            begun: String::new(),
-        };
         if is_over(timeout, begun.since, now) {
             errors.gateway_timeout(&mut begun.pending);
             overdue.push(number);
@@ -145,7 +135,7 @@ fn look<W: Wire>(
                 true => Reason::Unheard,
                 false => Reason::Cancelled,
             };
-            checkup.found(Finding::Stuck(question(&begun.pending.about, reason)));
+            ask(checkup, id, (number, begun), reason);
             continue;
         }
         if !timeout.is_zero() {
@@ -155,8 +145,7 @@ fn look<W: Wire>(
             begun.pending.slow_since = Some(begun.since);
             any_slow = true;
             if !blocked {
-                let question = question(&begun.pending.about, Reason::SlowTask);
-                checkup.found(Finding::Stuck(question));
+                ask(checkup, id, (number, begun), Reason::SlowTask);
             }
         } else if begun.pending.slow_since.is_none() && !slow.is_zero() {
             next = next.min(begun.since + slow);
@@ -255,15 +244,7 @@ pub(crate) fn drain<W: Wire>(
             && !begun.is_endless
             && dismissed.len() < NAMED_AT_STOP
         {
-            checkup.found(Finding::Stuck(Question {
-                lane: id,
-                number,
-                thread: 0,
-                about: begun.pending.about.clone(),
-                age: now.saturating_duration_since(begun.since),
-                reason: Reason::BrokenOff,
-                begun: String::new(),
-            }));
+            ask(checkup, id, (number, begun), Reason::BrokenOff);
         }
         dismissed.push(number);
         let reason = match &begun.stage {
@@ -326,7 +307,6 @@ pub(crate) fn give_up<W: Wire>(
     errors: &mut GatewayErrors,
     checkup: &mut Checkup,
 ) -> GivenUp {
-    let now = checkup.now;
     let mut given_up = GivenUp::default();
     for (number, begun) in lane.running.iter_mut().flat_map(BegunRequests::iter_mut) {
         let reason = match &mut begun.stage {
@@ -353,15 +333,7 @@ pub(crate) fn give_up<W: Wire>(
         };
         errors.gateway_timeout(&mut begun.pending);
         if given_up.all() <= NAMED_AT_STOP {
-            checkup.found(Finding::Stuck(Question {
-                lane: id,
-                number,
-                thread: 0,
-                about: begun.pending.about.clone(),
-                age: now.saturating_duration_since(begun.since),
-                reason,
-                begun: String::new(),
-            }));
+            ask(checkup, id, (number, begun), reason);
         }
     }
     given_up
@@ -414,6 +386,29 @@ pub(crate) fn lose<W: Wire>(lane: &mut Lane<W>, errors: &mut GatewayErrors, loss
     }
 }
 
+/// Asks where a request is that the loop has begun.
+fn ask(checkup: &mut Checkup, lane: LaneId, begun: (u32, &BegunRequest), reason: Reason) {
+    let question = task_question(lane, begun, reason, checkup.now);
+    checkup.found(Finding::Stuck(question));
+}
+
+fn task_question(
+    lane: LaneId,
+    (number, begun): (u32, &BegunRequest),
+    reason: Reason,
+    now: Instant,
+) -> Question {
+    Question {
+        lane,
+        number,
+        thread: 0,
+        about: begun.pending.about.clone(),
+        age: now.saturating_duration_since(begun.since),
+        reason,
+        begun: String::new(),
+    }
+}
+
 /// Asks for the stack of the loop's thread.
 fn tell<W: Wire>(lane: &Lane<W>, id: LaneId, reason: Reason, checkup: &mut Checkup) {
     checkup.found(Finding::Stuck(loop_question(lane, id, reason, checkup.now)));
@@ -452,14 +447,6 @@ pub(crate) fn questions<W: Wire>(lane: &Lane<W>, id: LaneId, now: Instant) -> Ve
         return vec![loop_question(lane, id, Reason::AskedLoop, now)];
     }
     let all = lane.running.iter().flat_map(BegunRequests::iter);
-    all.map(|(number, begun)| Question {
-        lane: id,
-        number,
-        thread: 0,
-        about: begun.pending.about.clone(),
-        age: now.saturating_duration_since(begun.since),
-        reason: Reason::AskedTask,
-        begun: String::new(),
-    })
-    .collect()
+    all.map(|begun| task_question(id, begun, Reason::AskedTask, now))
+        .collect()
 }
