@@ -54,6 +54,22 @@ fn an_image_without_a_list_of_packages_is_told() {
     assert!(!outcome.stderr.contains(message), "{outcome:#?}");
 }
 
+/// The folder has the program, too, and is copied without it.
+#[test]
+fn an_image_has_the_program_once() {
+    for list in ["requirements.txt", "pyproject.toml", "none"] {
+        let folder = folder("serve", "url = 'tcp://*:8000'\n").file(list, "[project]\n");
+        let text = export(&folder, &["dockerfile", "hello.ini"]).stdout;
+        let (before, image) = text.rsplit_once("\nFROM ").expect("an image");
+        assert!(before.contains("\nCOPY . .\nRUN rm runner\n"), "{text}");
+        let copies = image.lines().filter(|line| line.starts_with("COPY "));
+        let mut copies: Vec<&str> = copies.collect();
+        copies.retain(|line| *line != "COPY requirements.txt ./");
+        let program = "COPY --chmod=755 runner /usr/local/bin/runner";
+        assert_eq!(copies, [program, "COPY --from=folder /app ./"], "{text}");
+    }
+}
+
 /// It stands beside the Dockerfile where there is none.
 #[test]
 fn a_folder_gets_a_list_of_what_the_image_does_not_need() {

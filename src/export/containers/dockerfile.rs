@@ -28,6 +28,13 @@ pub(in crate::export) fn text(server: &ExportedServer, remarks: &mut ExportRemar
 #
 # `runner export dockerfile -o FOLDER` writes a .dockerignore, too: it keeps out .git, .venv and .env.
 ARG PYTHON=3.13
+
+# The folder without `runner`, which has its own place and layer.
+FROM python:${{PYTHON}}-slim AS folder
+WORKDIR {APP}
+COPY . .
+RUN rm runner
+
 FROM python:${{PYTHON}}-slim
 
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
@@ -54,19 +61,23 @@ COPY --chmod=755 runner /usr/local/bin/runner
     match server.packages {
         Some(ExportedPackages::Requirements) => text.push_str(
             "# A layer of its own, which is built again only if the packages change.\n\
-             COPY requirements.txt ./\nRUN pip install --no-cache-dir -r requirements.txt\nCOPY . .\n",
+             COPY requirements.txt ./\nRUN pip install --no-cache-dir -r requirements.txt\n",
         ),
-        Some(ExportedPackages::Project) => {
-            text.push_str("COPY . .\nRUN pip install --no-cache-dir .\n");
-        }
+        Some(ExportedPackages::Project) => {}
         None => {
             if server.is_python {
                 let what = "no list of its Python packages was found (requirements.txt, pyproject.toml): the image has none \
                             of them";
                 remarks.note(server, "", what);
             }
-            text.push_str("# No list of Python packages was found (requirements.txt, pyproject.toml).\nCOPY . .\n");
+            text.push_str(
+                "# No list of Python packages was found (requirements.txt, pyproject.toml).\n",
+            );
         }
+    }
+    text.push_str(&format!("COPY --from=folder {APP} ./\n"));
+    if server.packages == Some(ExportedPackages::Project) {
+        text.push_str("RUN pip install --no-cache-dir .\n");
     }
     let folders = container.written.iter().filter(|folder| *folder != "/tmp");
     let folders: Vec<String> = folders.cloned().collect();
