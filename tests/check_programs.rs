@@ -64,6 +64,59 @@ fn programs_that_cannot_be_run_are_problems_at_their_places() {
     assert_eq!(last, "3 files: 6 errors, 2 warnings");
 }
 
+/// Only words count that are evidently the name of a script.
+#[test]
+fn scripts_that_are_not_there_are_warnings_at_their_places() {
+    let missing = [
+        "python3 gone.py",
+        "python3 -u gone.py --x",
+        "python3 bin/gone",
+        "sh ./gone --x a/b",
+        "sh -e gone.sh",
+    ];
+    let there = [
+        "python3 there.py gone.py",
+        "python3 -m gone",
+        "python3 -um gone.py",
+        "python3 -c pass gone.py",
+        "python3 - gone.py",
+        "python3 -X dev gone",
+        "python3 folder",
+        "python3 folder/there.py",
+        "sh -c ./gone.sh",
+        "sh -ec 'test -f x && ./gone.sh'",
+        "sh gone",
+        "sh -x a/gone",
+        "tail -f gone.py a/gone.py",
+    ];
+    let lines = missing.iter().chain(&there);
+    let lines: String = lines.map(|line| format!("Program {line}\n")).collect();
+    let folder = Folder::new()
+        .file("there.py", "")
+        .file("folder/there.py", "")
+        .file("app.conf", format!("{KEYS}{lines}"))
+        .file(
+            "app.ini",
+            "app = commands.Alias(command=['serve', 'demo'])\n\
+             runner.before_start = ['python3 there.py', 'python3 gone.py migrate']\n",
+        );
+    let (found, last) = problems(&folder, &["app.conf", "app.ini"]);
+    let gone =
+        |file: &str, program: &str| format!("warning: there is no file `{file}` for `{program}`");
+    assert_eq!(
+        found,
+        [
+            format!("app.conf:3:9: {}", gone("gone.py", "python3")),
+            format!("app.conf:4:9: {}", gone("gone.py", "python3")),
+            format!("app.conf:5:9: {}", gone("bin/gone", "python3")),
+            format!("app.conf:6:9: {}", gone("gone", "sh")),
+            format!("app.conf:7:9: {}", gone("gone.sh", "sh")),
+            format!("app.ini:2:44: {}", gone("gone.py", "python3")),
+        ]
+    );
+    assert_eq!(last, "2 files: 0 errors, 6 warnings");
+}
+
 /// The place of a command that `runner` is to run is that of the program, whatever it runs.
 #[test]
 fn commands_of_programs_are_checked_where_they_are_written() {

@@ -12,6 +12,9 @@ mod support;
 /// Writes to its log in every way that there is.
 const WSGI: &str = "\
 import logging, os, subprocess, sys, threading
+class Broken:
+    def __del__(self):
+        {}['of an object']
 print('imported')
 def application(environ, start_response):
     path = environ['PATH_INFO']
@@ -37,6 +40,7 @@ def application(environ, start_response):
     thread = threading.Thread(target=lambda: {}['of a thread'])
     thread.start()
     thread.join()
+    Broken()
     if path == '/fail':
         raise ValueError('no answer')
     start_response('200 OK', [])
@@ -221,19 +225,20 @@ fn each_line_is_an_object_whoever_writes_it() {
     }
     let empty = of_good.iter().filter(|object| object["message"] == "");
     assert_eq!(empty.count(), 1);
-    // So is the traceback of a thread.
-    let of_thread: Vec<&Value> = objects
-        .iter()
-        .filter(|object| object["message"].as_str().unwrap().contains("of a thread"))
-        .collect();
-    assert_eq!(of_thread.len(), 2, "{of_thread:#?}");
-    for object in of_thread {
-        let message = object["message"].as_str().unwrap();
-        assert!(
-            message.starts_with("Exception in thread Thread-"),
-            "{message}"
-        );
-        assert!(message.ends_with("\nKeyError: 'of a thread'"), "{message}");
+    // So is the traceback of a thread, or of what cannot raise, of which the level is known.
+    for (what, start) in [
+        ("of a thread", "Exception in thread Thread-"),
+        ("of an object", "Exception ignored "),
+    ] {
+        let end = format!("\nKeyError: '{what}'");
+        let is_it = |object: &&Value| object["message"].as_str().unwrap().ends_with(&end);
+        let found: Vec<&Value> = objects.iter().filter(is_it).collect();
+        assert_eq!(found.len(), 2, "{objects:#?}");
+        for object in found {
+            assert!(object["message"].as_str().unwrap().starts_with(start));
+            assert_eq!(object["level"], "error");
+            assert_eq!(object["stream"], "stderr");
+        }
     }
     // What others write to the descriptors is text, an object a line, whatever it looks like.
     for text in [
@@ -247,8 +252,11 @@ fn each_line_is_an_object_whoever_writes_it() {
             .filter(|object| object["message"] == text && object["stream"] == "stderr");
         assert_eq!(found.count(), 2, "{text} in {objects:#?}");
     }
-    // A failure of ours is one object with its traceback.
-    let failure = object(&objects, "exception while answering GET /fail");
+    // An exception that nothing handles is one object with its traceback: here a handler of the application writes it.
+    let failure = object(
+        &objects,
+        "ERROR:runner.error:exception while answering GET /fail",
+    );
     assert_eq!(failure["request_id"], *failed);
     assert_eq!(failure["trace_id"], TRACE);
     assert_eq!(failure["level"], "error");
@@ -259,7 +267,7 @@ fn each_line_is_an_object_whoever_writes_it() {
             .ends_with("\nValueError: no answer"),
         "{failure}"
     );
-    assert!(failure.get("stream").is_none());
+    assert_eq!(failure["stream"], "stderr");
     // The access log, and a line without an end, which is counted when its process has ended.
     assert_eq!(object(&objects, "GET /exit 502")["request_id"], *exited);
     object(&objects, "a line is missing here");
@@ -310,6 +318,22 @@ fn an_access_log_in_another_form_has_the_members_beside_its_line() {
     for member in ["duration", "queued", "worker"] {
         assert!(access[member].is_number(), "{member}: {access}");
     }
+}
+
+/// Where the file of the access log is gone, and cannot be made again, the log has the same object.
+#[test]
+fn an_access_line_without_its_file_is_an_object_of_the_log() {
+    let access = "access = 'json'\nlog.access_file = 'access.log'";
+    let server = serve_with("WSGI", &SETTINGS.replace("access = True", access));
+    let folder = server.folder().clone();
+    std::fs::remove_file(folder.path("access.log")).unwrap();
+    std::fs::create_dir(folder.path("access.log")).unwrap();
+    get(&server, "/good");
+    assert_eq!(server.stop().status, 0);
+    let objects = objects(&folder.read("log"));
+    let access = object(&objects, "GET /good 200");
+    assert_eq!(access["target"], "/good");
+    assert_eq!(access["trace_id"], TRACE);
 }
 
 /// An application that writes faster than the log takes it waits, as it would for the log itself.
@@ -380,10 +404,10 @@ fn tasks_have_each_their_request() {
             .collect();
         assert_eq!(found, ids, "{text}");
     }
-    assert_eq!(
-        object(&objects, "exception while answering GET /fail")["request_id"],
-        *ids[2]
-    );
+    let failure = object(&objects, "exception while answering GET /fail");
+    assert_eq!(failure["request_id"], *ids[2]);
+    assert_eq!(failure["level"], "error");
+    assert!(failure.get("stream").is_none());
     assert!(
         objects.iter().all(|object| object["name"] == "shop"),
         "{objects:#?}"
@@ -463,7 +487,10 @@ fn a_cgi_request_writes_objects() {
     for start in ["imported", "in parts, together", "raw two"] {
         object(&objects, start);
     }
-    let failure = object(&objects, "exception while answering GET /fail");
+    let failure = object(
+        &objects,
+        "ERROR:runner.error:exception while answering GET /fail",
+    );
     let id = failure["request_id"].as_str().unwrap();
     assert!(
         answered.stdout.contains(&format!("x-request-id: {id}\r\n")),

@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use rustix::process::{Pid, Signal};
 use support::{Address, Folder, Load, Server, version};
@@ -293,6 +294,45 @@ fn other_programs_are_restarted_only_if_they_have_changed() {
     fs::write(folder.path("app.conf"), keys).expect("our own file");
     good();
     assert_eq!(pids(&folder).len(), 4);
+    assert_eq!(server.stop().status, 0);
+}
+
+/// What a program finds around it counts as well as its words and files.
+#[test]
+fn other_programs_are_restarted_for_another_release_or_variable() {
+    let folder = Folder::new()
+        .file("releases/1/name", "first\n")
+        .file("releases/2/name", "second\n")
+        .file(".env", "WHO=me\n")
+        .executable(
+            "show",
+            "#!/bin/sh\necho \"side $WHO $(cat name)\"\nexec tail -f /dev/null\n",
+        )
+        .file(
+            "app.ini",
+            "app = commands.Alias(command=['supervise', 'serve', 'tcp://127.0.0.1:0', 'demo'])\n\
+             [runner]\nworkers.directory = 'current'\nenvironment_file = '.env'\n\
+             supervise.pid_file = 'app.pid'\nsupervise.programs = ['./show']\n",
+        );
+    let release = |name: &str| {
+        symlink(format!("releases/{name}"), folder.path("next")).expect("a link");
+        fs::rename(folder.path("next"), folder.path("current")).expect("our own folder");
+    };
+    release("1");
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    let reloads = |shown: &[&str]| {
+        folder.runner(["reload", "app.ini"]).run().success();
+        server.wait_for_log(|log| sides(log).len() >= shown.len());
+        assert_eq!(sides(&server.log()), shown);
+    };
+    reloads(&["side me first"]);
+    release("2");
+    reloads(&["side me first", "side me second"]);
+    fs::write(folder.path(".env"), "WHO=you\n").expect("our own file");
+    let all = ["side me first", "side me second", "side you second"];
+    reloads(&all);
+    // It is up when the reload has ended: another one would have said so by then.
+    reloads(&all);
     assert_eq!(server.stop().status, 0);
 }
 

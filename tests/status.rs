@@ -249,8 +249,8 @@ def application(environ, start_response):
     assert!(found["back_off"]["early_deaths"].as_u64() > Some(0));
     // The mended application is tried by itself.
     fs::write(folder.path("app.py"), GOOD).expect("a file");
-    assert_eq!(server.get("/").ok(), "hello");
     until(0);
+    assert_eq!(server.get("/").ok(), "hello");
     assert_eq!(server.stop().status, 0);
     assert_eq!(asked(&[]).status, 3);
 }

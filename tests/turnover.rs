@@ -181,12 +181,9 @@ async fn a_worker_that_is_killed_costs_one_request_of_each_lane() {
         let pool = Rc::new(pool);
         let kill_some = async || {
             for _ in 0..KILLS {
-                let serves = |worker: &&WorkerStatus| {
-                    matches!(worker.state, WorkerState::Idle | WorkerState::Busy)
-                };
                 let status = pool
                     .status_is(|status| {
-                        let mut serving = status.workers.iter().filter(serves);
+                        let mut serving = status.workers.iter().filter(|it| serves(it));
                         serving.clone().count() == 2 && serving.any(|it| it.requests > 0)
                     })
                     .await;
@@ -207,6 +204,10 @@ async fn a_worker_that_is_killed_costs_one_request_of_each_lane() {
         assert_eq!(status.totals.bad_gateway, lost as u64);
         pool.wsgi.stop(GRACE).await;
     }
+}
+
+fn serves(worker: &WorkerStatus) -> bool {
+    matches!(worker.state, WorkerState::Idle | WorkerState::Busy)
 }
 
 /// Whatever is mended, the server notices by itself.
@@ -237,10 +238,56 @@ async fn workers_that_die_at_once_are_tried_again_until_they_do_not() {
         assert!(status.failures.iter().any(said), "{status:#?}");
     }
     fs::write(&file, APPLICATION).expect("written");
+    pool.status_is(|status| status.workers.iter().any(serves))
+        .await;
     let answer = bounded(pool.get("/pid")).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(pool.wsgi.status().back_off, None);
     pool.wsgi.stop(GRACE).await;
+}
+
+/// Where no worker is left and none can be started, requests are refused: those that wait, and later ones at once. Nothing
+/// else would answer them here.
+#[tokio::test]
+async fn without_any_worker_requests_are_refused_until_one_can_be_started() {
+    for (preload, min) in [(Preload::Auto, 1), (Preload::Never, 1), (Preload::Never, 0)] {
+        let pool = pool(|options| {
+            options.preload = preload;
+            options.min = min;
+            options.limits.queue_timeout = Duration::ZERO;
+        })
+        .await;
+        let mut processes = vec![pool.text("/pid").await];
+        if preload == Preload::Auto {
+            processes.insert(0, pool.text("/parent").await);
+        }
+        let file = pool.folder().join("app.py");
+        fs::write(&file, "1 / 0\n").expect("written");
+        for pid in &processes {
+            let process = watch(pid);
+            kill(pid);
+            process.ended().await;
+        }
+        let waits = pool.begin("/pid");
+        let refused = bounded(waits).await.expect("answered");
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+        let again = bounded(pool.get("/pid")).await;
+        assert_eq!(again.status, StatusCode::SERVICE_UNAVAILABLE);
+        let later: u64 = again.headers["retry-after"]
+            .to_str()
+            .expect("ASCII")
+            .parse()
+            .expect("seconds");
+        assert!((1..=30).contains(&later), "{later}");
+        let status = pool.wsgi.status();
+        assert_eq!(status.totals.unavailable, 2);
+        let last = &status.failures.last().expect("a failure").what;
+        assert!(last.contains("ZeroDivisionError"), "{last}");
+        fs::write(&file, APPLICATION).expect("written");
+        let answered = async { while pool.get("/pid").await.status != StatusCode::OK {} };
+        bounded(answered).await;
+        pool.wsgi.stop(GRACE).await;
+    }
 }
 
 #[tokio::test]

@@ -181,7 +181,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.request.queue_length = 100";
     "runner.request.queue_timeout" SettingKind::Duration, DefaultValue::Number(30),
         "Time that a request may wait for a worker",
-        "The time that a request may wait for a worker. After it, the request is answered with status 503.",
+        "The time that a request may wait for a worker. After it, the request is answered with status 503. No request waits where no worker is left and three attempts to start one have failed: until the next attempt, each is answered with status 503 at once.",
         "runner.request.queue_timeout = '5s'";
     "runner.request.slow" SettingKind::Duration, DefaultValue::Number(0),
         "Time after which a slow request is logged",
@@ -249,7 +249,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.supervise.pid_lock = 'shlockfile:/run/my_app.lock'";
     "runner.supervise.programs" SettingKind::Texts, DefaultValue::Unset,
         "Programs kept running beside the application",
-        "Programs that are kept running beside what is supervised: each a line with quotes as in a shell. They begin in the folder of the file (or in `runner.workers.directory`). A program with a `/` is found relative to the file, others in `PATH`, where the programs of the applications' Python (`.venv/bin`) come first. A reload makes those that are commands of `runner` reload, and fails if one of them cannot. Other programs are restarted only if their words or files have changed; the reload fails if one does not come up, even if it did not run before.",
+        "Programs that are kept running beside what is supervised: each a line with quotes as in a shell. They begin in the folder of the file (or in `runner.workers.directory`). A program with a `/` is found relative to the file, others in `PATH`, where the programs of the applications' Python (`.venv/bin`) come first. A reload makes those that are commands of `runner` reload, and fails if one of them cannot. Other programs are restarted only if their words, variables, files or folder (a link to another release) have changed; the reload fails if one does not come up, even if it did not run before.",
         "runner.supervise.programs = ['./worker --queue mail']";
     "runner.supervise.run_at_least" SettingKind::Duration, DefaultValue::Number(0),
         "Shortest time that `supervise` runs",

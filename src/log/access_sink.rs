@@ -1,6 +1,7 @@
 //! Where the lines of the access log go, if that is not the log itself: a file or the system's log, each with a thread that
 //! writes. Nothing waits for it: lines for which there is no room, or that cannot be written, are counted, and the log says
-//! how many are missing, once a minute. A file that was removed is made again; until that is possible, its lines are in the log.
+//! how many are missing, once a minute. A file that was removed is made again; until that is possible, its lines are in the
+//! log, as if there were no file.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::access_file::AccessFile;
-use super::form::Level;
+use super::form::{Level, LineKind, LogSubject, formed};
 use super::syslog::{Facility, Syslog};
 use super::text::without_numbers;
 
@@ -66,17 +67,18 @@ impl Sinks {
     }
 }
 
-/// Has the lines of the access log written there from now on. What has been logged before goes to the old destinations.
-pub fn direct_access(destination: AccessDestination) {
+/// Has the lines of the access log written there from now on, or to the log by `put` while a file is gone. What has been logged
+/// before goes to the old destinations.
+pub(super) fn direct_access(destination: AccessDestination, put: fn(String)) {
     let mut sinks = sinks();
     let Sinks { file, syslog } = &mut *sinks;
-    direct(file, destination.file.map(SinkTarget::File));
+    direct(file, destination.file.map(SinkTarget::File), put);
     let target = destination.syslog;
     let target = target.map(|(facility, name)| SinkTarget::System(Syslog::new(facility, name)));
-    direct(syslog, target);
+    direct(syslog, target, put);
 }
 
-fn direct(sink: &mut Option<Sink>, target: Option<SinkTarget>) {
+fn direct(sink: &mut Option<Sink>, target: Option<SinkTarget>, put: fn(String)) {
     *sink = match (sink.take(), target) {
         // The thread of a sink that is dropped writes what it has and ends.
         (_, None) => None,
@@ -84,7 +86,7 @@ fn direct(sink: &mut Option<Sink>, target: Option<SinkTarget>) {
             sink.order(SinkOrder::Direct(target));
             Some(sink)
         }
-        (None, Some(target)) => match Sink::start(target) {
+        (None, Some(target)) => match Sink::start(target, put) {
             Ok(sink) => Some(sink),
             Err(error) => {
                 crate::log_error!("cannot start a thread for the access log: {error}");
@@ -107,16 +109,24 @@ pub fn reopen_access() {
     }
 }
 
-/// Gives a line to the destinations. Returns it if there are none.
-pub(super) fn put(mut line: String) -> Option<String> {
+/// Gives a line, without its end, to the destinations. Returns it if there are none.
+pub(super) fn put(kind: LineKind<'static>, mut text: String) -> Option<String> {
     let sinks = sinks();
     if sinks.file.is_none() && sinks.syslog.is_none() {
-        return Some(line);
+        return Some(text);
     }
-    line.push('\n');
-    let line: Arc<str> = line.into();
-    sinks.all().for_each(|sink| sink.put(Arc::clone(&line)));
+    text.push('\n');
+    let text = text.into();
+    let line = AccessLine { kind, text };
+    sinks.all().for_each(|sink| sink.put(line.clone()));
     None
+}
+
+/// A line with its end, and what it is.
+#[derive(Clone)]
+struct AccessLine {
+    kind: LineKind<'static>,
+    text: Arc<str>,
 }
 
 /// Waits until all is written, though not for long.
@@ -144,20 +154,21 @@ struct Fill {
 }
 
 enum SinkOrder {
-    Line(Arc<str>),
+    Line(AccessLine),
     Reopen,
     Direct(SinkTarget),
     Flush(Sender<()>),
 }
 
 impl Sink {
-    fn start(target: SinkTarget) -> io::Result<Self> {
+    fn start(target: SinkTarget, put: fn(String)) -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel();
         let fill = Arc::<Fill>::default();
         let writer = SinkWriter {
             inbox,
             fill: Arc::clone(&fill),
             target,
+            put,
             batch: Vec::new(),
             size: 0,
             is_torn: false,
@@ -171,8 +182,8 @@ impl Sink {
         Ok(Self { orders, fill })
     }
 
-    fn put(&self, line: Arc<str>) {
-        let length = line.len();
+    fn put(&self, line: AccessLine) {
+        let length = line.text.len();
         if self.fill.held.fetch_add(length, Ordering::Relaxed) > ROOM {
             self.fill.held.fetch_sub(length, Ordering::Relaxed);
             self.fill.lost.fetch_add(1, Ordering::Relaxed);
@@ -244,8 +255,10 @@ struct SinkWriter {
     inbox: Receiver<SinkOrder>,
     fill: Arc<Fill>,
     target: SinkTarget,
+    /// Adds lines to the log.
+    put: fn(String),
     /// The lines of the next write, and their size in bytes.
-    batch: Vec<Arc<str>>,
+    batch: Vec<AccessLine>,
     size: usize,
     /// The last line in the file was written in part.
     is_torn: bool,
@@ -288,7 +301,7 @@ impl SinkWriter {
     fn obey(&mut self, order: SinkOrder) {
         match order {
             SinkOrder::Line(line) => {
-                self.size += line.len();
+                self.size += line.text.len();
                 self.batch.push(line);
                 if self.size >= AT_ONCE {
                     self.write();
@@ -327,7 +340,8 @@ impl SinkWriter {
         let written = match &mut self.target {
             target if !lines.is_empty() && target.is_removed() => {
                 for line in &lines {
-                    crate::log_at!(Level::Info, "{}", line.trim_end());
+                    let text = line.text.trim_end();
+                    (self.put)(formed(line.kind, LogSubject::default(), text));
                 }
                 Ok(())
             }
@@ -338,7 +352,7 @@ impl SinkWriter {
                 }
                 lines
                     .iter()
-                    .for_each(|line| text.extend_from_slice(line.as_bytes()));
+                    .for_each(|line| text.extend_from_slice(line.text.as_bytes()));
                 let written = match lines.is_empty() {
                     true => Ok(()),
                     false => write_all(file, &text),
@@ -355,7 +369,7 @@ impl SinkWriter {
                 let mut done = 0;
                 lines
                     .iter()
-                    .try_for_each(|line| syslog.send(line).map(|()| done += 1))
+                    .try_for_each(|line| syslog.send(&line.text).map(|()| done += 1))
                     .map_err(|error| (lines.len() - done, error))
             }
         };

@@ -18,7 +18,7 @@ use form::{LineKind, formed, message_about, object};
 use queue::LineQueue;
 
 pub use access_file::AccessFile;
-pub use access_sink::{AccessDestination, direct_access, has_access_file, reopen_access};
+pub use access_sink::{AccessDestination, has_access_file, reopen_access};
 pub use application_output::ApplicationOutput;
 pub use control_characters::escaped;
 pub use form::{Level, LineForm, LineStyle, LogSubject, set_form};
@@ -122,10 +122,15 @@ pub fn lost(lines: u64) {
     }
 }
 
+/// Has the lines of the access log written to a destination from now on. What has been logged before goes to the old one.
+pub fn direct_access(destination: AccessDestination) {
+    access_sink::direct_access(destination, put);
+}
+
 /// Writes a line of the access log, in a single write, to its destination: see [`direct_access`]. In a log of objects it is
 /// one, of this time, with `members` of its own beside the line as `message`.
 pub fn access(line: String, time: SystemTime, members: impl FnOnce(&str) -> String) {
-    let Some(line) = access_sink::put(line) else {
+    let Some(line) = access_sink::put(LineKind::Access, line) else {
         return;
     };
     put(match form::is_json() {
@@ -140,7 +145,8 @@ pub fn access(line: String, time: SystemTime, members: impl FnOnce(&str) -> Stri
 /// Writes a line of the access log that is an object of JSON. `members` are those that it has beside `time`, `level` and
 /// `name`.
 pub fn access_object(time: SystemTime, members: &str) {
-    if let Some(object) = access_sink::put(object(time, Level::Info, members)) {
+    let object = object(time, Level::Info, members);
+    if let Some(object) = access_sink::put(LineKind::Object, object) {
         put(formed(LineKind::Object, LogSubject::default(), &object));
     }
 }

@@ -204,7 +204,7 @@ pub fn program(scope: &Scope, words: Vec<Word>) -> Option<SideProgram> {
     })
 }
 
-/// Why a program cannot be run. That a name is not found in `PATH` is a warning.
+/// Why a program cannot be run. That a name is not found in `PATH` is a warning, and so is a script that is not there yet.
 #[must_use]
 pub fn unrunnable(scope: &Scope, origin: &Origin, program: &SideProgram) -> Option<Diagnostic> {
     let wrong = |message: String, hint: Option<String>| {
@@ -212,8 +212,13 @@ pub fn unrunnable(scope: &Scope, origin: &Origin, program: &SideProgram) -> Opti
         mistake.code = "setting/program";
         mistake
     };
-    program.find().err()?;
     let name = program.program.to_string_lossy();
+    if program.find().is_ok() {
+        let script = program.missing_script()?;
+        let hint = "programs begin in the folder of their file, or in `runner.workers.directory`";
+        let message = format!("there is no file `{}` for `{name}`", script.display());
+        return Some(wrong(message, Some(hint.to_owned())).warning());
+    }
     if !name.contains('/') {
         // `PATH` may be another one where the file runs.
         let hint = "write a `/` in the name of a file, as in `./program`".to_owned();

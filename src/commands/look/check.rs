@@ -56,10 +56,12 @@ settings that contradict each other, a certificate that clients do not accept
 have.
 The exit status is 1 if there are errors.
 
-Programs that a file keeps running must exist and be executable. Those that are
-configuration files, by their first line or as in `runner runIni FILE`, are
-checked too. So are commands in them, as in `runner serve NAME_OR_URL`, and the
-command in the first line of a file: `#!/usr/bin/env -S runner FastCGI …`.
+Programs that a file keeps running, or runs before its start, must exist and be
+executable; a script of theirs that is missing (`python manage.py`) is a
+warning. Those that are configuration files, by their first line or as in
+`runner runIni FILE`, are checked too. So are commands in them, as in `runner
+serve NAME_OR_URL`, and the command in the first line of a file:
+`#!/usr/bin/env -S runner FastCGI …`.
 
 A file is one for `supervise` if its first line says so, or if its first line
 that is no comment is a key with its value.

@@ -11,10 +11,10 @@ use tokio::time::{sleep_until, timeout};
 use super::child_link::{ChildLink, ChildMessage};
 use super::group::{LAST_MOMENTS, ProcessGroup};
 use super::parent_link;
+use super::program_version::ProgramVersion;
 use super::side_program::{EnvironmentChanges, SideProgram};
 use crate::children::{self, LONGEST_DELAY, restart_delay};
 use crate::supervisor::control::order::Order;
-use crate::supervisor::file_version::FileVersion;
 
 /// The time after which a program counts as up, unless it is a `runner`, which reports that itself.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -74,7 +74,7 @@ pub(super) enum Reloaded {
     Unchanged,
     /// It has reloaded, or was restarted for the reload.
     Renewed,
-    /// It must be restarted: its files have changed, and it is not a `runner`, which can reload.
+    /// It must be restarted: its files or its folder have changed, and it is not a `runner`, which can reload.
     Outdated,
     /// It does not serve the new version, for this reason; if it runs, it serves the old one.
     Failed(String),
@@ -103,8 +103,8 @@ pub(super) struct Keeper {
     watchers: Vec<ReloadReply>,
     /// How long its first start may wait for the address of a process that is about to end.
     patience: Option<Duration>,
-    /// The files of a run that has reported that it is a `runner`.
-    runner: Option<Vec<Option<FileVersion>>>,
+    /// The version of a run that has reported that it is a `runner`.
+    runner: Option<ProgramVersion>,
 }
 
 impl Keeper {
@@ -185,15 +185,15 @@ impl Keeper {
             parent_link::grant_patience(&mut command, patience + LAST_MOMENTS);
         }
         // Before the program can read them, so that no change goes unnoticed.
-        let files = versions(&self.program);
+        let version = ProgramVersion::of(&self.program);
         Ok(Run {
             group: ProcessGroup::start(command)?,
             since: Instant::now(),
-            settled: match self.runner.as_ref() == Some(&files) {
+            settled: match self.runner.as_ref() == Some(&version) {
                 true => SETTLED_RUNNER,
                 false => SETTLED,
             },
-            files,
+            version,
             link: Some(link),
             is_runner: false,
             heard: Instant::now(),
@@ -287,7 +287,7 @@ impl Keeper {
             Some(ChildMessage::Here) => {
                 // A successor that it has started for a reload reports the same, while the order is worked on.
                 if !std::mem::replace(&mut run.is_runner, true) {
-                    self.runner = Some(run.files.clone());
+                    self.runner = Some(run.version.clone());
                     run.order_reload();
                 }
             }
@@ -337,7 +337,8 @@ impl Keeper {
 
     /// Answers reloads for a program that is not a `runner`.
     fn answer_for_other(&self, run: &mut Run) {
-        let is_outdated = self.program.is_served || run.files != versions(&self.program);
+        let is_outdated =
+            self.program.is_served || run.version != ProgramVersion::of(&self.program);
         run.answer(|| match is_outdated {
             true => Reloaded::Outdated,
             false => Reloaded::Unchanged,
@@ -362,12 +363,6 @@ async fn is_gone(group: &ProcessGroup, children: &mut SignalStream, deadline: In
     true
 }
 
-/// The present versions of the files that a program consists of.
-fn versions(program: &SideProgram) -> Vec<Option<FileVersion>> {
-    let files = program.files().into_iter();
-    files.map(|file| FileVersion::at(&file).ok()).collect()
-}
-
 /// The next message over a link, if there is one.
 async fn next(link: &mut Option<ChildLink>) -> Option<ChildMessage> {
     match link {
@@ -382,8 +377,8 @@ struct Run {
     since: Instant,
     /// Once it has run for so long it is up, unless it reports that itself.
     settled: Duration,
-    /// The files that it was started from.
-    files: Vec<Option<FileVersion>>,
+    /// What it was started from.
+    version: ProgramVersion,
     link: Option<ChildLink>,
     /// Whether it has reported that it is a `runner`.
     is_runner: bool,

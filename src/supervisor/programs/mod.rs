@@ -18,6 +18,7 @@ mod child_link;
 pub mod group;
 pub mod keeper;
 pub mod parent_link;
+mod program_version;
 pub mod side_program;
 pub mod start_command;
 
@@ -132,13 +133,13 @@ impl Programs {
     }
 
     /// Changes which programs are kept running. A program that is a `runner` reloads. Another one is left alone, unless its
-    /// words or files have changed: it is ended, within the time `within`, and its replacement is started. A program that
-    /// does not run is started at once. Returns when all have reloaded or are up.
+    /// words, environment, files or folder have changed: it is ended, within the time `within`, and its replacement is
+    /// started. A program that does not run is started at once. Returns when all have reloaded or are up.
     ///
     /// # Errors
-    /// Which programs do not serve the new version, and why. A program that was ended because its words have changed is
-    /// started again. One that has reloaded, or was restarted because its files have changed, stays as it is now; the error
-    /// mentions it.
+    /// Which programs do not serve the new version, and why. A program that was ended because its words or environment have
+    /// changed is started again. One that has reloaded, or was restarted because its files or folder have changed, stays as
+    /// it is now; the error mentions it.
     pub async fn change(
         &self,
         programs: &[SideProgram],

@@ -1,7 +1,7 @@
 //! A program to be kept running, as the configuration names it.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
@@ -21,6 +21,20 @@ use crate::unix;
 
 /// The environment of programs where it differs from ours: a variable and its value, or `None` if it is removed.
 pub type EnvironmentChanges = Vec<(String, Option<String>)>;
+
+/// Programs that interpret scripts: the endings of these, and the letters of the options that take code or the name of a
+/// module instead.
+const INTERPRETERS: &[(&str, &[&str], &str)] = &[
+    ("bash", &[".sh"], "c"),
+    ("dash", &[".sh"], "c"),
+    ("node", &[".js", ".mjs", ".cjs"], "ep"),
+    ("perl", &[".pl"], "eE"),
+    ("php", &[".php"], "r"),
+    ("pypy", &[".py"], "cm"),
+    ("python", &[".py"], "cm"),
+    ("ruby", &[".rb"], "e"),
+    ("sh", &[".sh"], "c"),
+];
 
 /// A program that is kept running.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,11 +83,33 @@ impl SideProgram {
             true => Some(PathBuf::from(&self.program)),
             false => self.on_path(),
         };
-        let is_option = |word: &&OsString| word.as_bytes().starts_with(b"-");
         let first = self.arguments.iter().find(|word| !is_option(word));
         let script = first.map(|word| self.begins_in.join(word));
         let script = script.filter(|path| path.is_file());
         program.into_iter().chain(script).collect()
+    }
+
+    /// The script that it is to interpret, if that is missing: `manage.py` in `python manage.py migrate`. Only words of which
+    /// it is evident count: those with the ending of a script, and paths right behind the program.
+    #[must_use]
+    pub fn missing_script(&self) -> Option<PathBuf> {
+        let name = Path::new(&self.program).file_name()?.to_str()?;
+        let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let (_, endings, code) = INTERPRETERS.iter().find(|(known, ..)| *known == name)?;
+        let place = self.arguments.iter().position(|word| !is_option(word))?;
+        let (options, rest) = self.arguments.split_at(place);
+        let takes_code = |option: &OsString| {
+            let letters = option.to_string_lossy();
+            letters == "-"
+                || !letters.starts_with("--") && letters.contains(|c: char| code.contains(c))
+        };
+        let word = rest.first()?.to_str()?;
+        // Node adds an ending to the name of a file.
+        let is_path = options.is_empty() && word.contains('/') && name != "node";
+        let is_script = is_path || endings.iter().any(|ending| word.ends_with(ending));
+        let path: PathBuf = self.begins_in.join(word).components().collect();
+        let is_missing = self.begins_in.is_dir() && path.try_exists().is_ok_and(|exists| !exists);
+        (is_script && is_missing && !options.iter().any(takes_code)).then_some(path)
     }
 
     /// What starts it as the leader of a process group, in its folder. It reads nothing, and what it writes goes to the log.
@@ -125,6 +161,10 @@ impl SideProgram {
         }
         Ok(())
     }
+}
+
+fn is_option(word: &OsStr) -> bool {
+    word.as_bytes().starts_with(b"-")
 }
 
 /// As it could be typed, without its secrets.

@@ -187,7 +187,7 @@ impl<W: Wire> Pool<W> {
                 self.dispatch();
             }
         } else {
-            self.queue.push(pending);
+            self.queue.push(pending, &mut self.errors);
         }
     }
 

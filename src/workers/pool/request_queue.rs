@@ -15,6 +15,8 @@ use crate::workers::pool::checkup::{deadline, is_over};
 #[derive(Debug, Default)]
 pub(crate) struct RequestQueue {
     waiting: FairQueue<PendingRequest>,
+    /// There is no worker, and none is started before: requests are refused until then.
+    outage: Option<Instant>,
     /// How long the requests waited that were sent to a worker from here.
     waits: Distribution,
 }
@@ -48,9 +50,22 @@ impl RequestQueue {
         &self.waits
     }
 
-    /// Adds a request that has just come in.
-    pub(crate) fn push(&mut self, pending: PendingRequest) {
-        self.waiting.push(pending.about.client(), pending);
+    /// Adds a request that has just come in, or answers 503 in an outage.
+    pub(crate) fn push(&mut self, mut pending: PendingRequest, errors: &mut GatewayErrors) {
+        match self.outage.filter(|until| pending.entered < *until) {
+            Some(until) => refuse(&mut pending, until, errors),
+            None => self.waiting.push(pending.about.client(), pending),
+        }
+    }
+
+    /// Sets until when there is no worker, and none is started: the requests that wait for one are answered 503.
+    pub(crate) fn set_outage(&mut self, outage: Option<Instant>, errors: &mut GatewayErrors) {
+        self.outage = outage;
+        if let Some(until) = outage {
+            for mut pending in self.waiting.take_all() {
+                refuse(&mut pending, until, errors);
+            }
+        }
     }
 
     /// Adds a request that was taken back from a lane, at the place that it had.
@@ -128,4 +143,19 @@ impl RequestQueue {
             errors.unavailable(&mut pending);
         }
     }
+}
+
+/// Answers 503 to a request, since no worker is started before this time.
+fn refuse(pending: &mut PendingRequest, until: Instant, errors: &mut GatewayErrors) {
+    let time = until.saturating_duration_since(Instant::now());
+    if pending.is_wanted() {
+        log_of!(
+            LogKind::Refused,
+            about = pending.about.subject(),
+            "503 for {}: no worker could be started, and the next attempt is in {}",
+            pending.about,
+            seconds(time)
+        );
+    }
+    errors.unavailable_for(pending, time);
 }

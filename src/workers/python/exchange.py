@@ -6,9 +6,10 @@ Plain Python 3.8 and later, standard library only. worker.py makes an exchange f
 from io import BufferedRandom, BufferedReader, FileIO
 from struct import pack
 
-from runner_kept import os, stat
+from runner_json_lines import LEVEL
+from runner_kept import os, stat, sys
 from runner_output import say
-from runner_resolve import described, traceback_of
+from runner_resolve import described, frames_of, traceback_of
 
 WAKE, ANSWER, HEAD, BLOCK, END, FILE, ERRORS = range(7)  # kinds of frames, as in src/protocol/worker/frame.rs
 SLOT = 15
@@ -20,6 +21,7 @@ LONGEST_HEAD = HEAD_LIMIT + 1  # bytes of a head that are sent at most: enough t
 LARGEST_WHOLE = (1 << 18) - 64  # bytes of an answer that fits the ring
 LONGEST_TEXT = 1 << 16  # bytes of a text for `wsgi.errors` in one frame
 CHARACTERS = LONGEST_TEXT // 6  # whole characters that fit: one takes up to six bytes (`\udc80`)
+LOGGER = "runner.error"  # the logger of exceptions, as `gunicorn.error` and `uvicorn.error` are
 
 
 class Gone(BaseException):
@@ -265,9 +267,49 @@ def trace(error):
 
 
 def log_exception(error, method, target, errors):
-    """Says that the application failed, on `errors` of WSGI if there are such."""
-    about = "exception while answering %s %s\n%s" % (method, target, trace(error))
+    """Says that the application has not handled an exception of a request."""
+    report(error, "exception while answering %s %s", (method, target), errors)
+
+
+def report(error, what, names=(), errors=None, level="error"):
+    """Says that the application has not handled an exception: once, by Python's `logging` if the application has a handler
+    there; else on `errors` of WSGI if they go to the web server, or in the log."""
+    if is_logged(error, what, names, level):
+        return
+    about = "%s\n%s" % (what % names, trace(error))
     if type(errors) is Errors:
         errors.write("runner worker %d: %s" % (os.getpid(), about))
     else:
-        say(about)
+        say(about, level)
+
+
+def is_logged(error, what, names, level):
+    """Gives an exception to `logging`, if that is loaded: what wraps it, as error trackers do, sees the exception in any case.
+    Returns whether a handler takes it."""
+    logging = sys.modules.get("logging")
+    if logging is None:
+        return False
+    before = LEVEL.set(level)
+    try:
+        logger = logging.getLogger(LOGGER)
+        number = getattr(logging, level.upper())
+        if not logger.isEnabledFor(number):
+            return False
+        if not logger.handlers:
+            # As in libraries: where there is no other handler, Python would write it itself.
+            logger.addHandler(logging.NullHandler())
+        logger.log(number, what, *names, exc_info=(type(error), error, frames_of(error)))
+        return any(it.level <= number and not isinstance(it, logging.NullHandler) for it in handlers_of(logger))
+    except Gone:
+        raise
+    except BaseException:
+        return False  # the application has changed what is needed here, or its handler has failed
+    finally:
+        LEVEL.reset(before)
+
+
+def handlers_of(logger):
+    """The handlers that get the messages of a logger: its own, and those of the loggers above it."""
+    while logger is not None:
+        yield from logger.handlers
+        logger = logger.parent if logger.propagate else None

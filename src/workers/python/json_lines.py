@@ -18,6 +18,9 @@ TRACE = re.compile(
 
 # The members of lines that are written while a request is answered: a thread and a task of asyncio have each their own.
 REQUEST = ContextVar("runner_request", default={})
+# The level of what is written to the streams of the application: known while Python, or `logging` at runner's request, writes
+# about an exception that nothing has handled.
+LEVEL = ContextVar("runner_level", default="info")
 
 
 def ids_of(request_id, parent):

@@ -12,7 +12,7 @@ import threading
 import traceback
 from io import BufferedWriter, FileIO, TextIOWrapper
 
-from runner_json_lines import REQUEST, object_line
+from runner_json_lines import LEVEL, REQUEST, object_line
 from runner_kept import os, select, stat, time
 
 ROOM = 4096  # bytes that a pipe takes without waiting if it takes any (PIPE_BUF)
@@ -113,7 +113,7 @@ class Output(FileIO):
     def deliver_object(self, text, **members):
         members["stream"] = STREAMS.get(self.name, self.name)
         message = text.decode("utf-8", "backslashreplace")
-        self.deliver(object_of(message, "info", REQUEST.get(), members), 1)
+        self.deliver(object_of(message, LEVEL.get(), REQUEST.get(), members), 1)
 
     def visible(self, data):
         """Data as a terminal can get it: colours stay where they are seen."""
@@ -215,20 +215,39 @@ def adopt_standard_streams():
         setattr(sys, name, stream)
         setattr(sys, "__%s__" % name, stream)
     if Form.stamp == "json":
-        write_tracebacks_of_threads_whole()
+        write_tracebacks_whole()
 
 
-def write_tracebacks_of_threads_whole():
-    """Python writes them in parts, and each would be an object. The application may have another hook."""
+def write_tracebacks_whole():
+    """Python writes those of threads, and of what cannot raise (`__del__`), in parts, and each would be an object. The
+    application may have other hooks."""
 
-    def show(args):
-        if args.exc_type is SystemExit or sys.stderr is None:
-            return
-        name = args.thread.name if args.thread is not None else "?"
-        said = traceback.format_exception(args.exc_type, args.exc_value, args.exc_traceback)
-        sys.stderr.write("Exception in thread %s:\n%s" % (name, "".join(said)))
+    def of_thread(args):
+        if args.exc_type is not SystemExit:
+            show("Exception in thread %s" % (args.thread.name if args.thread is not None else "?"), args)
 
-    threading.excepthook = show
+    def ignored(args):
+        what = args.err_msg or "Exception ignored in"
+        show(what if args.object is None else "%s: %s" % (what, shown(args.object)), args)
+
+    def show(what, args):
+        if sys.stderr is not None:
+            said = traceback.format_exception(args.exc_type, args.exc_value, args.exc_traceback)
+            before = LEVEL.set("error")
+            try:
+                sys.stderr.write("%s:\n%s" % (what, "".join(said)))
+            finally:
+                LEVEL.reset(before)
+
+    threading.excepthook = of_thread
+    sys.unraisablehook = ignored
+
+
+def shown(thing):
+    try:
+        return repr(thing)
+    except Exception:
+        return "<object repr() failed>"  # as Python says
 
 
 ESCAPED = [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]

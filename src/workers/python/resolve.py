@@ -206,10 +206,15 @@ def hint_for_missing(module):
 
 def traceback_of(error):
     """The traceback from the application's first frame on."""
+    return "".join(traceback.format_exception(type(error), error, frames_of(error)))
+
+
+def frames_of(error):
+    """The frames of a traceback from the application's first one on."""
     trace = error.__traceback__
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if not (file.startswith(OURS) or "importlib" in file):
             break
         trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))
+    return trace

@@ -11,8 +11,8 @@ use crate::children::{FIRST_DELAY, restart_delay};
 use crate::workers::hub::{Hub, lock};
 use crate::workers::options::{Resources, WorkerOptions};
 
-/// The delay after the first worker that could not be started. It doubles each time. Workers that end without having
-/// A start has failed after this many attempts with an application that can be imported.
+/// After this many attempts that fail, a start has failed with an application that can be imported, and requests do not wait
+/// for the next one where there is no worker.
 const ATTEMPTS: u32 = 3;
 
 /// Where the outcome of a start is sent.
@@ -67,6 +67,11 @@ impl Attempts {
     /// Whether workers may be started.
     pub(crate) fn is_allowed(&self, now: Instant) -> bool {
         now >= self.not_before
+    }
+
+    /// Until when there is no attempt, where several in a row have failed.
+    pub(crate) fn pause(&self, now: Instant) -> Option<Instant> {
+        (self.failures >= ATTEMPTS && !self.is_allowed(now)).then_some(self.not_before)
     }
 
     /// Whether the last attempt failed, and no worker has answered since.

@@ -23,6 +23,7 @@ use crate::workers::event::WorkerEvent;
 use crate::workers::hub::{Hub, lock};
 use crate::workers::id::WorkerId;
 use crate::workers::options::{GRACE, WorkerOptions};
+use crate::workers::pool::Pool;
 use crate::workers::pool::checkup::Finding;
 use crate::workers::pool::conversations;
 use crate::workers::question::{Question, Reason};
@@ -120,6 +121,17 @@ impl Staff {
         self.grow(now);
         self.shrink(now);
         self.replace(now);
+        self.refuse(now);
+    }
+
+    /// Requests that wait for the next attempt to start a worker would wait in vain, where there is none and several attempts
+    /// have failed: they are refused, whichever way workers are made.
+    fn refuse(&self, now: Instant) {
+        let pause = self.workforce.attempts.pause(now);
+        let outage = pause.filter(|_| self.at_work() == 0);
+        let mut pool = lock(&self.hub.pool);
+        let Pool { queue, errors, .. } = &mut *pool;
+        queue.set_outage(outage, errors);
     }
 
     /// Tells the callers that wait for it that the first, or all, of the workers are ready.
@@ -322,7 +334,9 @@ impl Staff {
     fn grow(&mut self, now: Instant) {
         let at_work = self.at_work();
         let not_before = self.workforce.attempts.not_before;
-        let may_grow = self.growth.is_wanted && at_work < self.options.max;
+        // Where no worker is left, the pool has no reason to look at the clock and to report that requests wait.
+        let is_wanted = self.growth.is_wanted || at_work == 0 && self.workforce.is_crowded();
+        let may_grow = is_wanted && at_work < self.options.max;
         if !may_grow || now < self.growth.next(at_work, not_before) {
             return;
         }

@@ -9,7 +9,7 @@ from functools import partial
 from runner_asgi_loop import stack_of, stack_of_blocked
 from runner_asgi_message import kind_of_message, unknown
 from runner_control import MOMENT, Forks, start_thread
-from runner_exchange import trace
+from runner_exchange import report
 from runner_kept import thread
 from runner_output import say
 
@@ -69,10 +69,10 @@ class Lifespan:
         what = "raised %s" % summary(error) if error is not None else "returned"
         if self.mode == "on":
             if error is not None:
-                say("exception in lifespan\n" + trace(error))
+                report(error, "exception in lifespan")
             raise Unfit("its lifespan %s before `lifespan.startup.complete`" % what)
         if error is not None and self.told:
-            say("exception in lifespan, without which the application is served\n" + trace(error), "warning")
+            report(error, "exception in lifespan, without which the application is served", level="warning")
         elif self.is_first:
             say("the application takes no part in lifespan: it %s" % what, "info")
         return None
@@ -99,7 +99,7 @@ class Lifespan:
                 raise  # Python closes the coroutine of a task that the end of the loop has left
             self.error = error
             if self.phase == STARTED or self.phase == STOPPING:
-                say("exception in lifespan\n" + trace(error))
+                report(error, "exception in lifespan")
         if self.phase != STARTING:
             self.phase = STOPPED
         self.changed()

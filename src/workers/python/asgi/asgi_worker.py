@@ -11,7 +11,7 @@ from runner_asgi_loop import BadLoop, new_loop
 from runner_asgi_outbox import UNABLE
 from runner_control import Control, Forks, keep_limits
 from runner_development import asgi_answer
-from runner_exchange import trace
+from runner_exchange import report, trace
 from runner_kept import os, sys
 from runner_output import finish_lines, report_losses, say
 
@@ -116,7 +116,7 @@ def run(loop, work):
                 say("it is replaced, because its event loop has failed\n" + trace(error))
                 os._exit(1)
             # SystemExit and KeyboardInterrupt leave the loop.
-            say("exception in a task of the application\n" + trace(error))
+            report(error, "exception in a task of the application")
 
 
 def end_tasks(loop, asyncio, patience):
