@@ -71,8 +71,7 @@ fn a_scope_has_its_types() {
             scheme: Scheme::Https,
             server_name: "example.org".to_owned(),
             server_port: "81".to_owned(),
-            server_addr: String::new(),
-            remote_addr: "::1".to_owned(),
+            remote_addr: "::1".to_owned().into(),
             remote_port: "65535".to_owned(),
             tls: Some(Arc::new(TlsConnection {
                 version: 0x0304,
@@ -83,6 +82,7 @@ fn a_scope_has_its_types() {
                     chain: vec!["first".to_owned(), "second".to_owned()],
                 }),
             })),
+            ..Connection::default()
         }),
         ..Request::default()
     };

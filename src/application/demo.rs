@@ -200,7 +200,7 @@ mod tests {
             connection: Arc::new(Connection {
                 server_name: "localhost".to_owned(),
                 server_port: "8000".to_owned(),
-                remote_addr: "127.0.0.1".to_owned(),
+                remote_addr: "127.0.0.1".to_owned().into(),
                 remote_port: "50000".to_owned(),
                 ..Connection::default()
             }),

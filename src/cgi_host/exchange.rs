@@ -54,7 +54,7 @@ pub(super) async fn run(
         biased;
         () = promise.closed() => return,
         () = host.ending.cancelled() => Err(NoSlot::Ending),
-        slot = host.slots.take(exchange.about.client()) => slot,
+        slot = host.slots.take(exchange.about.waiting_client()) => slot,
     };
     let _slot = match slot {
         Ok(slot) => slot,

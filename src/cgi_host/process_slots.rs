@@ -6,22 +6,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::clients::{ClientNetwork, FairTurns};
+use crate::clients::{ClientNetwork, FairPermit, FairSemaphore, WaitingClient};
 use crate::interface::master_status::{QueueStatus, seconds};
 use crate::interface::measurements::Distribution;
 
 /// The processes that may run, and who waits for one.
 #[derive(Debug)]
 pub(super) struct ProcessSlots {
-    free: Arc<Semaphore>,
+    free: Arc<FairSemaphore>,
     queue_length: usize,
     queue_timeout: Duration,
     waiting: Mutex<WaitingRequests>,
-    /// Which of these is the next to get one.
-    turns: Arc<FairTurns>,
     /// How many these are.
     count: Arc<AtomicUsize>,
 }
@@ -49,13 +46,11 @@ pub(super) enum NoSlot {
 impl ProcessSlots {
     /// So many slots; a queue of that length, in which a request may wait for so long, zero for no limit.
     pub(super) fn new(slots: usize, queue_length: usize, queue_timeout: Duration) -> Self {
-        let slots = slots.clamp(1, Semaphore::MAX_PERMITS);
         Self {
-            free: Arc::new(Semaphore::new(slots)),
+            free: Arc::new(FairSemaphore::new(slots.max(1))),
             queue_length,
             queue_timeout,
             waiting: Mutex::default(),
-            turns: Arc::default(),
             count: Arc::default(),
         }
     }
@@ -74,35 +69,26 @@ impl ProcessSlots {
     ///
     /// # Errors
     /// The queue is full, or the request has waited in it for too long.
-    pub(super) async fn take(
-        &self,
-        client: Option<ClientNetwork>,
-    ) -> Result<OwnedSemaphorePermit, NoSlot> {
-        // A slot that becomes free goes to the first that waits, so none is free where one waits.
-        if let Ok(slot) = Arc::clone(&self.free).try_acquire_owned() {
+    pub(super) async fn take(&self, client: WaitingClient) -> Result<FairPermit, NoSlot> {
+        if let Some(slot) = self.free.try_acquire() {
             return Ok(slot);
         }
-        let place = self.enter(client)?;
-        let slot = async {
-            let turn = self.turns.turn(client).await;
-            let _turn = turn.ok_or(NoSlot::QueueFull)?;
-            let slot = Arc::clone(&self.free).acquire_owned().await;
-            // It is never closed.
-            slot.map_err(|_| NoSlot::Ending)
-        };
+        let place = self.enter(client.network)?;
+        let slot = self.free.acquire(client);
         let slot = match self.queue_timeout {
             Duration::ZERO => slot.await,
             limit => timeout(limit, slot)
                 .await
                 .map_err(|_| NoSlot::TooLong(place.since.elapsed()))?,
-        }?;
+        };
+        let slot = slot.ok_or(NoSlot::QueueFull)?;
         self.waiting().waits.record(place.since.elapsed());
         Ok(slot)
     }
 
     fn enter(&self, client: Option<ClientNetwork>) -> Result<QueuePlace<'_>, NoSlot> {
         let mut waiting = self.waiting();
-        if waiting.since.len() >= self.queue_length && !self.turns.displace_for(client) {
+        if waiting.since.len() >= self.queue_length && !self.free.displace_for(client) {
             return Err(NoSlot::QueueFull);
         }
         let (number, since) = (waiting.next, Instant::now());
@@ -153,7 +139,11 @@ mod tests {
     use std::task::{Context, Poll, Waker};
     use std::time::Duration;
 
-    use super::{NoSlot, ProcessSlots};
+    use super::{NoSlot, ProcessSlots, WaitingClient};
+
+    fn unknown() -> WaitingClient {
+        WaitingClient::default()
+    }
 
     /// Whether a future is ready, polled once.
     fn is_ready<F: Future>(future: Pin<&mut F>) -> bool {
@@ -164,11 +154,14 @@ mod tests {
     #[tokio::test]
     async fn the_queue_is_bounded_in_length_and_in_time() {
         let slots = ProcessSlots::new(1, 2, Duration::from_millis(50));
-        let held = slots.take(None).await.expect("a free slot");
-        let (mut first, mut second) = (Box::pin(slots.take(None)), Box::pin(slots.take(None)));
+        let held = slots.take(unknown()).await.expect("a free slot");
+        let (mut first, mut second) = (
+            Box::pin(slots.take(unknown())),
+            Box::pin(slots.take(unknown())),
+        );
         assert!(!is_ready(first.as_mut()));
         assert!(!is_ready(second.as_mut()));
-        assert_eq!(slots.take(None).await.err(), Some(NoSlot::QueueFull));
+        assert_eq!(slots.take(unknown()).await.err(), Some(NoSlot::QueueFull));
         assert_eq!(slots.status().length, 2);
         drop(held);
         assert!(!is_ready(second.as_mut()), "the first comes first");
@@ -177,21 +170,21 @@ mod tests {
         assert!(matches!(second.await, Err(NoSlot::TooLong(_))));
         assert_eq!((slots.status().length, slots.status().oldest), (0, None));
         drop(held);
-        assert!(slots.take(None).await.is_ok());
+        assert!(slots.take(unknown()).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_client_that_leaves_gives_up_its_place() {
         let slots = ProcessSlots::new(0, 1, Duration::ZERO);
-        let held = slots.take(None).await.expect("at least one slot");
-        let mut waiting = Box::pin(slots.take(None));
+        let held = slots.take(unknown()).await.expect("at least one slot");
+        let mut waiting = Box::pin(slots.take(unknown()));
         assert!(!is_ready(waiting.as_mut()));
         drop(waiting);
         assert_eq!(slots.status().length, 0);
         drop(held);
-        assert!(slots.take(None).await.is_ok());
+        assert!(slots.take(unknown()).await.is_ok());
         let none = ProcessSlots::new(1, 0, Duration::ZERO);
-        let _held = none.take(None).await.expect("a free slot");
-        assert_eq!(none.take(None).await.err(), Some(NoSlot::QueueFull));
+        let _held = none.take(unknown()).await.expect("a free slot");
+        assert_eq!(none.take(unknown()).await.err(), Some(NoSlot::QueueFull));
     }
 }

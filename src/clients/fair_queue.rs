@@ -1,179 +1,187 @@
 //! Things that wait for clients: the clients take turns, and each gets its own in the order in which they came. So a client
 //! waits for no more than one thing of each other client, however many those have in the queue. Where a queue is full, what a
 //! client with more has added last makes room for what a client with less adds: as long as one alone fills it, it has all of it.
-
-use std::collections::{HashMap, VecDeque};
+//!
+//! A client that has ended its side of its connection has probably gone away ([`ClientEnd`](crate::clients::ClientEnd)). What
+//! waits for it has its turn when nothing waits for a client that is there, and is the first to make room where the queue is
+//! full. The queue is not told of that end: it looks when the next one is taken, and when room is wanted.
 
 use crate::clients::client_network::ClientNetwork;
+use crate::clients::client_turns::{ClientTurns, Queued};
 
-/// A queue in which clients take turns. Those that are not known, as behind a web server on a Unix socket, are one.
+/// A queue in which clients take turns.
 #[derive(Debug)]
 pub struct FairQueue<T> {
-    by_client: HashMap<Option<ClientNetwork>, VecDeque<T>>,
-    /// The clients that have something in it, the next one first.
-    turns: VecDeque<Option<ClientNetwork>>,
-    length: usize,
-    /// No client has more in it.
-    longest: usize,
+    present: ClientTurns<T>,
+    /// What waits for clients of which the queue has seen that they have ended their side.
+    ended: ClientTurns<T>,
 }
 
 impl<T> Default for FairQueue<T> {
     fn default() -> Self {
         Self {
-            by_client: HashMap::new(),
-            turns: VecDeque::new(),
-            length: 0,
-            longest: 0,
+            present: ClientTurns::default(),
+            ended: ClientTurns::default(),
         }
     }
 }
 
-impl<T> FairQueue<T> {
+impl<T: Queued> FairQueue<T> {
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.length
+        self.present.len() + self.ended.len()
     }
 
     /// Whether none does.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.length == 0
+        self.len() == 0
     }
 
     /// Adds what has just come.
-    pub fn push(&mut self, client: Option<ClientNetwork>, item: T) {
-        let own = self.by_client.entry(client).or_default();
-        if own.is_empty() {
-            self.turns.push_back(client);
-        }
-        own.push_back(item);
-        self.length += 1;
-        self.longest = self.longest.max(own.len());
+    pub fn push(&mut self, item: T) {
+        self.present.push(item);
     }
 
-    /// Adds what was taken before, behind those of its client that come `before` it. A client that has nothing else here has
+    /// Adds what was taken before, at the place that it had among those of its client. A client that has nothing else here has
     /// the next turn.
-    pub fn put_back(
-        &mut self,
-        client: Option<ClientNetwork>,
-        item: T,
-        before: impl Fn(&T) -> bool,
-    ) {
-        let own = self.by_client.entry(client).or_default();
-        if own.is_empty() {
-            self.turns.push_front(client);
-        }
-        own.insert(own.partition_point(before), item);
-        self.length += 1;
-        self.longest = self.longest.max(own.len());
+    pub fn put_back(&mut self, item: T) {
+        self.present.put_back(item);
     }
 
     /// Takes the next one.
     pub fn pop(&mut self) -> Option<T> {
-        let client = self.turns.pop_front()?;
-        let own = self.by_client.get_mut(&client)?;
-        let item = own.pop_front()?;
-        self.length -= 1;
-        if own.is_empty() {
-            self.by_client.remove(&client);
-        } else {
-            self.turns.push_back(client);
-        }
-        Some(item)
+        let Self { present, ended } = self;
+        let next = present.pop(|item| match item.has_ended() {
+            true => {
+                ended.push(item);
+                None
+            }
+            false => Some(item),
+        });
+        next.or_else(|| ended.pop(Some))
     }
 
-    /// Takes out what the client has added last that has the most, if that is still more than this one will have with one
-    /// more.
+    /// Takes out one that makes room for another one of this client: one whose client has ended its side; or what the client
+    /// has added last that has the most, if that is still more than this one will have with one more.
     pub fn displace_for(&mut self, client: Option<ClientNetwork>) -> Option<T> {
-        let own = self.by_client.get(&client).map_or(0, VecDeque::len);
-        if own + 1 >= self.longest {
-            return None;
+        for item in self.present.take_out(T::has_ended) {
+            self.ended.push(item);
         }
-        let longest = self.by_client.values_mut().max_by_key(|it| it.len())?;
-        self.longest = longest.len();
-        if own + 1 >= self.longest {
-            return None;
-        }
-        self.length -= 1;
-        // At least one is left.
-        longest.pop_back()
+        let displaced = self.ended.displace();
+        displaced.or_else(|| self.present.displace_for(client))
     }
 
-    /// Those that have waited the longest of each client.
+    /// Some of those that wait, the one that has waited the longest among them.
     pub fn oldest(&self) -> impl Iterator<Item = &T> {
-        self.by_client.values().filter_map(VecDeque::front)
+        self.present.oldest().chain(self.ended.oldest())
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &T> + Clone {
-        self.by_client.values().flatten()
+        self.present.iter().chain(self.ended.iter())
     }
 
     /// Removes those that are not to be kept.
     pub fn retain(&mut self, mut keeps: impl FnMut(&T) -> bool) {
-        self.change(|own| own.retain(&mut keeps));
+        self.present.retain(&mut keeps);
+        self.ended.retain(keeps);
     }
 
     /// Removes the oldest ones of each client, up to the first that is to be kept.
     pub fn remove_oldest(&mut self, mut keeps: impl FnMut(&mut T) -> bool) {
-        self.change(|own| {
-            while own.front_mut().is_some_and(|item| !keeps(item)) {
-                own.pop_front();
-            }
-        });
+        self.present.remove_oldest(&mut keeps);
+        self.ended.remove_oldest(keeps);
     }
 
     /// Removes all.
     pub fn take_all(&mut self) -> impl Iterator<Item = T> {
-        let all = std::mem::take(self);
-        all.by_client.into_values().flatten()
-    }
-
-    fn change(&mut self, mut change: impl FnMut(&mut VecDeque<T>)) {
-        self.by_client.retain(|_, own| {
-            change(own);
-            !own.is_empty()
-        });
-        self.length = self.by_client.values().map(VecDeque::len).sum();
-        let Self {
-            by_client, turns, ..
-        } = self;
-        turns.retain(|client| by_client.contains_key(client));
+        let Self { present, ended } = std::mem::take(self);
+        present.into_all().chain(ended.into_all())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::LazyLock;
+    use std::time::{Duration, Instant};
 
     use proptest::prelude::*;
 
-    use super::FairQueue;
+    use super::{FairQueue, Queued};
+    use crate::clients::client_end::ClientEnd;
     use crate::clients::client_network::ClientNetwork;
+
+    static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+    /// A thing of a client, with the time at which it came.
+    #[derive(Clone, Debug, Default)]
+    struct Thing {
+        of: u8,
+        number: u32,
+        end: ClientEnd,
+    }
+
+    impl Queued for Thing {
+        fn client(&self) -> Option<ClientNetwork> {
+            client(self.of)
+        }
+
+        fn entered(&self) -> Instant {
+            *BEGINNING + Duration::from_millis(self.number.into())
+        }
+
+        fn has_ended(&self) -> bool {
+            self.end.has_come()
+        }
+    }
 
     fn client(number: u8) -> Option<ClientNetwork> {
         (number > 0).then(|| ClientNetwork::of([192, 0, 2, number].into()))
     }
 
-    fn queue(items: &[(u8, u32)]) -> FairQueue<(u8, u32)> {
+    fn thing(of: u8, number: u32) -> Thing {
+        let end = ClientEnd::default();
+        Thing { of, number, end }
+    }
+
+    fn queue(things: &[(u8, u32)]) -> FairQueue<Thing> {
         let mut queue = FairQueue::default();
-        for item in items {
-            queue.push(client(item.0), *item);
+        for (of, number) in things {
+            queue.push(thing(*of, *number));
         }
         queue
     }
 
-    fn all(mut queue: FairQueue<(u8, u32)>) -> Vec<(u8, u32)> {
-        std::iter::from_fn(|| queue.pop()).collect()
+    fn known(thing: &Thing) -> (u8, u32) {
+        (thing.of, thing.number)
+    }
+
+    fn popped(queue: &mut FairQueue<Thing>) -> Option<(u8, u32)> {
+        queue.pop().as_ref().map(known)
+    }
+
+    fn displaced(queue: &mut FairQueue<Thing>, of: u8) -> Option<(u8, u32)> {
+        queue.displace_for(client(of)).as_ref().map(known)
+    }
+
+    fn all(mut queue: FairQueue<Thing>) -> Vec<(u8, u32)> {
+        std::iter::from_fn(|| popped(&mut queue)).collect()
+    }
+
+    fn end(queue: &FairQueue<Thing>, which: impl Fn(&Thing) -> bool) {
+        let meant = queue.iter().filter(|thing| which(thing));
+        meant.for_each(|thing| thing.end.note());
     }
 
     #[test]
     fn clients_take_turns() {
         let mut many = queue(&[(1, 1), (1, 2), (1, 3), (2, 1), (0, 1), (0, 2), (2, 2)]);
-        assert_eq!(many.pop(), Some((1, 1)));
-        many.put_back(client(1), (1, 1), |other| other.1 < 1);
-        many.put_back(client(3), (3, 1), |other| other.1 < 1);
+        assert_eq!(popped(&mut many), Some((1, 1)));
+        many.put_back(thing(1, 1));
+        many.put_back(thing(3, 1));
         let order = [
             (3, 1),
             (2, 1),
@@ -190,19 +198,36 @@ mod tests {
     #[test]
     fn who_has_the_most_makes_room() {
         let mut many = queue(&[(1, 1), (1, 2), (1, 3), (2, 1), (2, 2)]);
-        assert_eq!(many.displace_for(client(1)), None);
-        assert_eq!(many.displace_for(client(2)), None);
-        assert_eq!(many.displace_for(client(3)), Some((1, 3)));
-        assert_eq!(many.displace_for(client(2)), None);
-        many.push(client(2), (2, 3));
-        assert_eq!(many.displace_for(client(3)), Some((2, 3)));
+        assert_eq!(displaced(&mut many, 1), None);
+        assert_eq!(displaced(&mut many, 2), None);
+        assert_eq!(displaced(&mut many, 3), Some((1, 3)));
+        assert_eq!(displaced(&mut many, 2), None);
+        many.push(thing(2, 3));
+        assert_eq!(displaced(&mut many, 3), Some((2, 3)));
         assert_eq!(many.len(), 4);
+    }
+
+    #[test]
+    fn what_waits_for_a_client_that_has_ended_its_side_is_the_last_and_the_first_to_make_room() {
+        let mut many = queue(&[(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (1, 4)]);
+        end(&many, |thing| [2, 3].contains(&thing.number));
+        assert_eq!(popped(&mut many), Some((1, 1)));
+        // It is put back where it was, although its client has left meanwhile, and is not the first any more.
+        let back = thing(1, 1);
+        back.end.note();
+        many.put_back(back);
+        assert_eq!(popped(&mut many), Some((2, 1)));
+        // The turn of a client is not spent on those.
+        assert_eq!(popped(&mut many), Some((1, 4)));
+        assert_eq!(displaced(&mut many, 1), Some((1, 3)));
+        assert_eq!(all(many), [(1, 1), (2, 2), (1, 2)]);
     }
 
     #[derive(Clone, Debug)]
     enum QueueStep {
         Push(u8),
         PutBack(u8),
+        End(u8, usize),
         Pop,
         Displace(u8),
         RemoveOldest(u32),
@@ -213,75 +238,99 @@ mod tests {
         prop_oneof![
             4 => (0..5_u8).prop_map(QueueStep::Push),
             1 => (0..5_u8).prop_map(QueueStep::PutBack),
+            1 => (0..5_u8, 0..20_usize).prop_map(|(of, which)| QueueStep::End(of, which)),
             3 => Just(QueueStep::Pop),
             1 => (0..5_u8).prop_map(QueueStep::Displace),
-            1 => (0..100_u32).prop_map(QueueStep::RemoveOldest),
+            1 => (0..200_u32).prop_map(QueueStep::RemoveOldest),
             1 => (2..5_u32).prop_map(QueueStep::Retain),
         ]
     }
 
+    /// How many wait for clients that are there, and how many for others.
+    fn counts(own: &[Thing]) -> (usize, usize) {
+        let ended = own.iter().filter(|thing| thing.has_ended()).count();
+        (own.len() - ended, ended)
+    }
+
     proptest! {
-        /// Nothing is lost, the order of a client is its own, and between two turns of a client each other one has one at
-        /// most.
+        /// Nothing is lost, the order of a client is its own, between two turns of a client each other one has one at most,
+        /// and a client that has ended its side has none while another one waits.
         #[test]
         fn each_client_has_its_turn(steps in prop::collection::vec(step(), 0..200)) {
             let is_put_back = steps.iter().any(|step| matches!(step, QueueStep::PutBack(_)));
             let mut queue = FairQueue::default();
-            let mut model: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
+            let mut model: BTreeMap<u8, Vec<Thing>> = BTreeMap::new();
             // How often others had a turn since a client was first in its own queue.
             let mut passed: BTreeMap<(u8, u8), u32> = BTreeMap::new();
             for (number, step) in (100..).zip(steps) {
+                let most = |which: fn((usize, usize)) -> usize| {
+                    model.values().map(|own| which(counts(own))).max().unwrap_or_default()
+                };
+                let (most_present, most_ended) = (most(|it| it.0), most(|it| it.1));
                 match step {
                     QueueStep::Push(of) => {
-                        queue.push(client(of), (of, number));
-                        model.entry(of).or_default().push(number);
+                        let new = thing(of, 2 * number);
+                        queue.push(new.clone());
+                        model.entry(of).or_default().push(new);
                     }
                     QueueStep::PutBack(of) => {
-                        let early = number - 100;
-                        queue.put_back(client(of), (of, early), |it| it.1 < early);
+                        let early = thing(of, 2 * (number - 100) + 1);
+                        queue.put_back(early.clone());
                         let own = model.entry(of).or_default();
                         own.push(early);
-                        own.sort_unstable();
+                        own.sort_by_key(|thing| thing.number);
+                    }
+                    QueueStep::End(of, which) => {
+                        if let Some(thing) = model.get(&of).and_then(|own| own.get(which)) {
+                            thing.end.note();
+                        }
                     }
                     QueueStep::Pop => match queue.pop() {
-                        Some((of, item)) => {
-                            let own = model.entry(of).or_default();
-                            prop_assert_eq!(own.remove(0), item);
-                            passed.retain(|(waits, _), _| *waits != of);
+                        Some(next) => {
+                            let own = model.entry(next.of).or_default();
+                            let alike = |other: &Thing| other.has_ended() == next.has_ended();
+                            let first = own.iter().position(alike).map(|at| own.remove(at).number);
+                            prop_assert_eq!(first, Some(next.number));
+                            prop_assert!(!next.has_ended() || most_present == 0);
+                            passed.retain(|(waits, _), _| *waits != next.of);
                             for (waits, own) in &model {
-                                if *waits != of && !own.is_empty() {
-                                    *passed.entry((*waits, of)).or_default() += 1;
+                                if *waits != next.of && counts(own).0 > 0 {
+                                    *passed.entry((*waits, next.of)).or_default() += 1;
                                 }
                             }
                         }
                         None => prop_assert!(model.values().all(Vec::is_empty)),
                     },
                     QueueStep::Displace(of) => {
-                        let own = model.get(&of).map_or(0, Vec::len);
-                        let most = model.values().map(Vec::len).max().unwrap_or_default();
-                        match queue.displace_for(client(of)) {
-                            Some((from, item)) => {
-                                prop_assert!(own + 1 < most && model[&from].len() == most);
-                                prop_assert_eq!(model.entry(from).or_default().pop(), Some(item));
+                        let present = model.get(&of).map_or(0, |own| counts(own).0);
+                        let is_allowed = most_ended > 0 || present + 1 < most_present;
+                        let out = queue.displace_for(client(of));
+                        prop_assert_eq!(out.is_some(), is_allowed);
+                        if let Some(out) = out {
+                            let own = model.entry(out.of).or_default();
+                            match most_ended {
+                                0 => prop_assert_eq!(counts(own).0, most_present),
+                                _ => prop_assert!(out.has_ended() && counts(own).1 == most_ended),
                             }
-                            None => prop_assert!(own + 1 >= most),
+                            let alike = |other: &Thing| other.has_ended() == out.has_ended();
+                            let last = own.iter().rposition(alike).map(|at| own.remove(at).number);
+                            prop_assert_eq!(last, Some(out.number));
                         }
                     }
                     QueueStep::RemoveOldest(below) => {
-                        queue.remove_oldest(|it| it.1 >= below);
+                        queue.remove_oldest(|thing| thing.number >= below);
                         for own in model.values_mut() {
-                            let kept = own.iter().position(|it| *it >= below);
-                            own.drain(..kept.unwrap_or(own.len()));
+                            own.retain(|thing| thing.number >= below);
                         }
                     }
                     QueueStep::Retain(divisor) => {
-                        queue.retain(|it| it.1 % divisor != 0);
+                        queue.retain(|thing| thing.number % divisor != 0);
                         for own in model.values_mut() {
-                            own.retain(|it| it % divisor != 0);
+                            own.retain(|thing| thing.number % divisor != 0);
                         }
                     }
                 }
-                passed.retain(|(waits, _), _| model.get(waits).is_some_and(|it| !it.is_empty()));
+                passed.retain(|(waits, _), _| model.get(waits).is_some_and(|own| counts(own).0 > 0));
                 prop_assert_eq!(queue.len(), model.values().map(Vec::len).sum::<usize>());
                 prop_assert_eq!(queue.iter().count(), queue.len());
                 // What was put back has had its turn.

@@ -177,7 +177,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.request.max_body = '10M'";
     "runner.request.queue_length" SettingKind::Integer { min: 0, max: 1_000_000 }, DefaultValue::Number(4000),
         "Requests that may wait for a worker",
-        "The number of requests that may wait for a worker. Further requests are answered with status 503, or one of the client that has the most of them. Clients take turns: none waits for more than one request of each other client at a time, however many those have sent. A client is an address; of IPv6, the first 64 bits of one.",
+        "The number of requests that may wait for a worker. Further requests are answered with status 503, or one of a client that has closed its side of the connection, or of the client that has the most of them. Clients take turns: none waits for more than one request of each other client at a time, however many those have sent. Requests of clients that have closed their side come last: most of these have left. A client is an address; of IPv6, the first 64 bits of one.",
         "runner.request.queue_length = 100";
     "runner.request.queue_timeout" SettingKind::Duration, DefaultValue::Number(30),
         "Time that a request may wait for a worker",

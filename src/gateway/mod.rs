@@ -5,6 +5,7 @@ pub mod cgi;
 pub mod connection_limit;
 pub mod fastcgi;
 pub mod graceful_stop;
+mod half_closed;
 pub mod http;
 mod refusal;
 mod request_ids;

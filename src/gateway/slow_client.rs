@@ -34,6 +34,11 @@ impl StallTimer {
         }
     }
 
+    /// Whether something is waited for.
+    pub(super) fn is_running(&self) -> bool {
+        self.since.is_some()
+    }
+
     /// Ends a wait: the time that it took.
     pub(super) fn renew(&mut self) -> Duration {
         let since = self.since.take();
@@ -96,7 +101,7 @@ impl Pace {
 
     /// Whether the client is waited for.
     pub(super) fn is_waiting(&self) -> bool {
-        self.timer.since.is_some()
+        self.timer.is_running()
     }
 
     /// Begins to wait, or goes on. Ready when the client was too slow.

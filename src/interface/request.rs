@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use tokio::sync::mpsc::Sender;
 
-use crate::clients::ClientNetwork;
+use crate::clients::{ClientAddress, ClientEnd, ClientNetwork, WaitingClient};
 use crate::interface::body_file::BodyFile;
 use crate::interface::tls_connection::TlsConnection;
 use crate::log::{LogKind, LogSubject};
@@ -228,10 +228,25 @@ impl RequestName {
         self.application.as_ref()
     }
 
-    /// Who the request comes from, if that is known by an address. Found out at each call.
+    /// Who the request comes from, if that is known by an address.
     #[must_use]
     pub fn client(&self) -> Option<ClientNetwork> {
-        ClientNetwork::named(&self.connection.remote_addr)
+        self.connection.remote_addr.network()
+    }
+
+    /// Whether the client has ended its side of the connection, and so may have gone away.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.connection.client_end.has_come()
+    }
+
+    /// The client, for a queue in which the request waits.
+    #[must_use]
+    pub fn waiting_client(&self) -> WaitingClient {
+        WaitingClient {
+            network: self.client(),
+            end: self.connection.client_end.clone(),
+        }
     }
 
     /// The method.
@@ -334,9 +349,11 @@ pub struct Connection {
     /// The IP address that the client has reached (`SERVER_ADDR`); empty on a Unix socket, or if it is not known.
     pub server_addr: String,
     /// `REMOTE_ADDR`; empty on a Unix socket.
-    pub remote_addr: String,
+    pub remote_addr: ClientAddress,
     /// `REMOTE_PORT`; empty where it is not known.
     pub remote_port: String,
+    /// Whether the client has ended its side of it.
+    pub client_end: ClientEnd,
     /// What is known of the connection if it is over TLS.
     pub tls: Option<Arc<TlsConnection>>,
 }

@@ -154,11 +154,11 @@ impl<'a> LogSubject<'a> {
         client: None,
     };
 
-    /// The same, of a client with this address; empty on a Unix socket.
+    /// The same, of a client that may be known.
     #[must_use]
-    pub fn connection_from(address: &str) -> Self {
+    pub fn connection_from(client: Option<ClientNetwork>) -> Self {
         Self {
-            client: ClientNetwork::named(address),
+            client,
             ..Self::default()
         }
     }

@@ -161,6 +161,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{ALL_LINES, LINES, LeftOut, LogKind, LogSubject, RateLimit, SECOND};
+    use crate::clients::ClientNetwork;
 
     fn admitted(limit: &mut RateLimit, kind: LogKind, about: Option<&str>, now: Instant) -> u64 {
         let about = LogSubject::application(about);
@@ -229,7 +230,8 @@ mod tests {
         let start = Instant::now();
         let mut limit = RateLimit::default();
         let mut admitted = |client: u8, count: usize| {
-            let about = LogSubject::connection_from(&format!("192.0.2.{client}"));
+            let client = ClientNetwork::of([192, 0, 2, client].into());
+            let about = LogSubject::connection_from(Some(client));
             let lines = (0..count).filter(|_| limit.admits(LogKind::Refused, about, start));
             lines.count() as u64
         };

@@ -133,10 +133,10 @@ fn forward(request: &Request, strips_prefix: bool, fields: &mut HeaderMap) {
     let host = fields.get(header::HOST).cloned();
     let mut element = String::with_capacity(64);
     // Writing to a string does not fail.
-    let _ = match connection.remote_addr.parse::<IpAddr>() {
-        Ok(IpAddr::V6(address)) => write!(element, "for=\"[{address}]\""),
-        Ok(IpAddr::V4(address)) => write!(element, "for={address}"),
-        Err(_) => write!(element, "for=unknown"),
+    let _ = match connection.remote_addr.ip() {
+        Some(IpAddr::V6(address)) => write!(element, "for=\"[{address}]\""),
+        Some(IpAddr::V4(address)) => write!(element, "for={address}"),
+        None => write!(element, "for=unknown"),
     };
     if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok())
         && !host.contains(['"', '\\'])
@@ -150,9 +150,9 @@ fn forward(request: &Request, strips_prefix: bool, fields: &mut HeaderMap) {
         }
     };
     set(ForwardedField::Forwarded, HeaderValue::try_from(element));
-    if !connection.remote_addr.is_empty() {
-        let address = HeaderValue::try_from(&connection.remote_addr);
-        set(ForwardedField::For, address);
+    match connection.remote_addr.as_str() {
+        "" => {}
+        address => set(ForwardedField::For, HeaderValue::try_from(address)),
     }
     set(ForwardedField::Proto, Ok(HeaderValue::from_static(scheme)));
     if let Some(host) = host {
@@ -306,7 +306,7 @@ mod tests {
         request.body = RequestBody::Bytes(Bytes::from_static(b"12345"));
         request.connection = Arc::new(Connection {
             scheme: Scheme::Https,
-            remote_addr: "2001:db8::1".to_owned(),
+            remote_addr: "2001:db8::1".to_owned().into(),
             ..Connection::default()
         });
         request.headers = fields(&[

@@ -13,7 +13,7 @@ use super::servers::lease::{EndlessKind, Lease};
 use super::servers::{NoServer, Servers, UpstreamServer};
 use super::upstream_options::ServerLimits;
 use crate::children::{self, Process};
-use crate::clients::ClientNetwork;
+use crate::clients::{ClientNetwork, WaitingClient};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -42,6 +42,19 @@ fn limits(requests: usize, is_patient: bool) -> ServerLimits {
     }
 }
 
+/// A client that is not known.
+fn unknown() -> WaitingClient {
+    WaitingClient::default()
+}
+
+fn client_at(address: &str) -> WaitingClient {
+    let address = address.parse().expect("an address");
+    WaitingClient {
+        network: Some(ClientNetwork::of(address)),
+        ..WaitingClient::default()
+    }
+}
+
 fn port(lease: &Lease<char>) -> u16 {
     match lease.server().address() {
         ServerAddress::Tcp { port, .. } => *port,
@@ -54,14 +67,14 @@ async fn the_server_with_the_fewest_requests_is_chosen_and_in_turn_where_several
     let servers = servers(1..=3, 10, true);
     let mut leases = Vec::new();
     for expected in [1, 2, 3, 1, 2, 3, 1] {
-        let lease = Lease::of(&servers, None).await.expect("a server");
+        let lease = Lease::of(&servers, unknown()).await.expect("a server");
         assert_eq!(port(&lease), expected);
         leases.push(lease);
     }
     // Those of the second server end.
     leases.retain(|lease| port(lease) != 2);
     for _ in 0..2 {
-        let lease = Lease::of(&servers, None).await.expect("a server");
+        let lease = Lease::of(&servers, unknown()).await.expect("a server");
         assert_eq!(port(&lease), 2);
         leases.push(lease);
     }
@@ -70,8 +83,8 @@ async fn the_server_with_the_fewest_requests_is_chosen_and_in_turn_where_several
 #[tokio::test]
 async fn what_goes_on_takes_no_place_and_is_counted_until_it_ends() {
     let servers = servers([1, 2], 1, false);
-    let mut socket = Lease::of(&servers, None).await.expect("a server");
-    let mut events = Lease::of(&servers, None).await.expect("a server");
+    let mut socket = Lease::of(&servers, unknown()).await.expect("a server");
+    let mut events = Lease::of(&servers, unknown()).await.expect("a server");
     let [first, second] = [&socket, &events].map(|lease| Arc::clone(lease.server()));
     // Once is enough.
     socket.becomes_endless(EndlessKind::WebSocket);
@@ -82,20 +95,20 @@ async fn what_goes_on_takes_no_place_and_is_counted_until_it_ends() {
         (counts.outstanding, counts.web_sockets)
     };
     let requests = [
-        Lease::of(&servers, None).await.expect("a place"),
-        Lease::of(&servers, None).await.expect("a place"),
+        Lease::of(&servers, unknown()).await.expect("a place"),
+        Lease::of(&servers, unknown()).await.expect("a place"),
     ];
     assert_eq!((counts(&first), counts(&second)), ((2, 1), (2, 0)));
-    let full = Lease::of(&servers, None).await.err();
+    let full = Lease::of(&servers, unknown()).await.err();
     assert_eq!(full, Some(NoServer::WaitedTooLong));
     // A server that is drained takes its place with it, and no other.
     servers.drain(&first);
     drop(requests);
-    let only = Lease::of(&servers, None)
+    let only = Lease::of(&servers, unknown())
         .await
         .expect("the place of the second");
     assert_eq!(port(&only), 2);
-    let full = Lease::of(&servers, None).await.err();
+    let full = Lease::of(&servers, unknown()).await.err();
     assert_eq!(full, Some(NoServer::WaitedTooLong));
     drop((socket, events, only));
     assert_eq!((counts(&first), counts(&second)), ((0, 0), (0, 0)));
@@ -111,7 +124,7 @@ async fn what_goes_on_is_spread_over_the_servers() {
     }
     let mut leases = Vec::new();
     for _ in 0..9 {
-        let mut lease = Lease::of(&servers, None).await.expect("a server");
+        let mut lease = Lease::of(&servers, unknown()).await.expect("a server");
         lease.becomes_endless(EndlessKind::WebSocket);
         leases.push(lease);
     }
@@ -123,29 +136,29 @@ async fn what_goes_on_is_spread_over_the_servers() {
 #[tokio::test]
 async fn requests_beyond_the_limit_wait_in_their_order() {
     let servers = servers([1], 1, true);
-    let first = Lease::of(&servers, None).await.expect("a server");
+    let first = Lease::of(&servers, unknown()).await.expect("a server");
     let second = tokio::spawn({
         let servers = Arc::clone(&servers);
-        async move { Lease::of(&servers, None).await }
+        async move { Lease::of(&servers, unknown()).await }
     });
     while servers.waiting() == 0 {
         yield_now().await;
     }
     assert_eq!(
-        Lease::of(&servers, None).await.err(),
+        Lease::of(&servers, unknown()).await.err(),
         Some(NoServer::QueueFull)
     );
     drop(first);
     second.await.expect("no panic").expect("a server");
     assert_eq!(servers.waiting(), 0);
-    Lease::of(&servers, None).await.expect("a server");
+    Lease::of(&servers, unknown()).await.expect("a server");
 }
 
 #[tokio::test]
 async fn a_drained_server_finishes_what_it_has() {
     let servers = servers([1, 2], 2, false);
-    let one = Lease::of(&servers, None).await.expect("a server");
-    let two = Lease::of(&servers, None).await.expect("a server");
+    let one = Lease::of(&servers, unknown()).await.expect("a server");
+    let two = Lease::of(&servers, unknown()).await.expect("a server");
     let drained = Arc::clone(one.server());
     two.give_back('b', SECOND);
     servers.drain(&drained);
@@ -155,8 +168,8 @@ async fn a_drained_server_finishes_what_it_has() {
         let drained = Arc::clone(&drained);
         async move { drained.finished().await }
     });
-    let third = Lease::of(&servers, None).await.expect("a server");
-    let fourth = Lease::of(&servers, None).await.expect("a server");
+    let third = Lease::of(&servers, unknown()).await.expect("a server");
+    let fourth = Lease::of(&servers, unknown()).await.expect("a server");
     assert_eq!((port(&third), port(&fourth)), (2, 2));
     assert_eq!(third.take_kept(SECOND), Some('b'));
     yield_now().await;
@@ -166,12 +179,12 @@ async fn a_drained_server_finishes_what_it_has() {
     finished.await.expect("no panic");
     assert_eq!(drained.counts().kept, 0);
     assert_eq!(
-        Lease::of(&servers, None).await.err(),
+        Lease::of(&servers, unknown()).await.err(),
         Some(NoServer::WaitedTooLong)
     );
     // Another one comes.
     servers.add(address(3));
-    let fifth = Lease::of(&servers, None).await.expect("a server");
+    let fifth = Lease::of(&servers, unknown()).await.expect("a server");
     assert_eq!(port(&fifth), 3);
     drop((third, fourth));
 }
@@ -179,9 +192,9 @@ async fn a_drained_server_finishes_what_it_has() {
 #[tokio::test]
 async fn connections_that_were_kept_for_too_long_are_closed_before_another_is_made() {
     let servers = servers([1], 1, true);
-    let lease = Lease::of(&servers, None).await.expect("a server");
+    let lease = Lease::of(&servers, unknown()).await.expect("a server");
     lease.give_back('a', Duration::from_nanos(1));
-    let lease = Lease::of(&servers, None).await.expect("a server");
+    let lease = Lease::of(&servers, unknown()).await.expect("a server");
     assert_eq!(lease.take_kept(SECOND), None);
     assert_eq!(lease.server().counts().kept, 0);
 }
@@ -189,15 +202,15 @@ async fn connections_that_were_kept_for_too_long_are_closed_before_another_is_ma
 #[tokio::test]
 async fn a_request_that_moves_on_leaves_no_place_of_a_drained_server_behind() {
     let servers = servers([1, 2], 1, false);
-    let mut lease = Lease::of(&servers, None).await.expect("a server");
+    let mut lease = Lease::of(&servers, unknown()).await.expect("a server");
     let first = Arc::clone(lease.server());
     servers.drain(&first);
     assert!(lease.move_on(&[first]));
     drop(lease);
-    let only = Lease::of(&servers, None).await.expect("a server");
+    let only = Lease::of(&servers, unknown()).await.expect("a server");
     assert_eq!(port(&only), 2);
     assert_eq!(
-        Lease::of(&servers, None).await.err(),
+        Lease::of(&servers, unknown()).await.err(),
         Some(NoServer::WaitedTooLong)
     );
 }
@@ -207,7 +220,7 @@ async fn without_servers_requests_wait_for_one() {
     let servers = servers([], 1, true);
     let waiting = tokio::spawn({
         let servers = Arc::clone(&servers);
-        async move { Lease::of(&servers, None).await }
+        async move { Lease::of(&servers, unknown()).await }
     });
     while servers.waiting() == 0 {
         yield_now().await;
@@ -224,7 +237,7 @@ async fn a_server_that_cannot_be_reached_rests_while_others_take_over() {
     let ports = [&down, &up].map(|it| it.local_addr().expect("an address").port());
     drop(down);
     let servers = servers(ports, 10, true);
-    let mut lease = Lease::of(&servers, None).await.expect("a server");
+    let mut lease = Lease::of(&servers, unknown()).await.expect("a server");
     assert_eq!(port(&lease), ports[0]);
     lease.connect(SECOND).await.expect_err("nobody listens");
     let failed = Arc::clone(lease.server());
@@ -237,13 +250,13 @@ async fn a_server_that_cannot_be_reached_rests_while_others_take_over() {
     tried.push(Arc::clone(lease.server()));
     assert!(!lease.move_on(&tried));
     for _ in 0..3 {
-        let other = Lease::of(&servers, None).await.expect("a server");
+        let other = Lease::of(&servers, unknown()).await.expect("a server");
         assert_eq!(port(&other), ports[1]);
     }
     // When all rest, the one is tried that has failed for longest.
     drop(up);
     lease.connect(SECOND).await.expect_err("nobody listens");
-    let last = Lease::of(&servers, None).await.expect("a server");
+    let last = Lease::of(&servers, unknown()).await.expect("a server");
     assert_eq!(port(&last), ports[0]);
 }
 
@@ -262,19 +275,19 @@ async fn a_process_that_has_ended_gets_no_request_even_if_nobody_has_noticed() {
     for (port, process) in [(1, &ended), (2, &ended), (3, &alive)] {
         servers.add_process(address(port), Arc::downgrade(process), u64::MAX);
     }
-    let first = Lease::of(&servers, None).await.expect("a server");
+    let first = Lease::of(&servers, unknown()).await.expect("a server");
     assert_eq!(port(&first), 1);
     drop(first);
     ended.kill();
     while !ended.has_ended() {
         yield_now().await;
     }
-    let mut lease = Lease::of(&servers, None).await.expect("a server");
+    let mut lease = Lease::of(&servers, unknown()).await.expect("a server");
     assert_eq!(port(&lease), 3);
     // Each process has one request at a time: the next one waits until this one ends.
     let waiting = tokio::spawn({
         let servers = Arc::clone(&servers);
-        async move { Lease::of(&servers, None).await }
+        async move { Lease::of(&servers, unknown()).await }
     });
     while servers.waiting() == 0 {
         yield_now().await;
@@ -299,7 +312,7 @@ async fn clients_take_turns_where_requests_wait() {
             ..limits(1, true)
         },
     );
-    let held = Lease::of(&servers, None).await.expect("a server");
+    let held = Lease::of(&servers, unknown()).await.expect("a server");
     let (order, mut served) = mpsc::unbounded_channel();
     let mut waiting = Vec::new();
     for (count, (name, client)) in [
@@ -316,7 +329,7 @@ async fn clients_take_turns_where_requests_wait() {
         waiting.push(tokio::spawn({
             let servers = Arc::clone(&servers);
             async move {
-                let lease = Lease::of(&servers, ClientNetwork::named(client)).await?;
+                let lease = Lease::of(&servers, client_at(client)).await?;
                 let _ = order.send(name);
                 drop(lease);
                 Ok(())
@@ -334,5 +347,5 @@ async fn clients_take_turns_where_requests_wait() {
         assert_eq!(one.await.expect("no panic"), Ok(()));
     }
     let served: Vec<char> = std::iter::from_fn(|| served.try_recv().ok()).collect();
-    assert_eq!(served, ['a', 'b', 'e', 'c']);
+    assert_eq!(served, ['a', 'e', 'b', 'c']);
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::clients::{ClientNetwork, Queued};
 use crate::interface::body_file::BodyFile;
 use crate::interface::{Errors, Request, RequestBody, RequestName, RequestNotes, Response};
 use crate::log;
@@ -41,6 +42,20 @@ enum Progress {
     Answered,
     /// The client was given a status of runner's own.
     Refused,
+}
+
+impl Queued for PendingRequest {
+    fn client(&self) -> Option<ClientNetwork> {
+        self.about.client()
+    }
+
+    fn entered(&self) -> Instant {
+        self.entered
+    }
+
+    fn has_ended(&self) -> bool {
+        self.about.has_ended()
+    }
 }
 
 /// What became of requests whose worker is gone.

@@ -248,7 +248,7 @@ fn named(path: &str, request: &Request) -> Response {
                 "{} {} {} {}",
                 connection.server_name,
                 connection.server_port,
-                connection.remote_addr,
+                connection.remote_addr.as_str(),
                 connection.remote_port
             );
             answer(&[], ResponseBody::Bytes(text.into()))

@@ -37,8 +37,8 @@ const LOCAL_NAMES: [&str; 2] = ["localhost", "test"];
 /// Whether a request comes from this machine, and not through a proxy. Its host must be of this machine, too: a page
 /// of another site can have its own name lead here for a moment, and would read the response (DNS rebinding).
 pub(super) fn is_local(request: &Request) -> bool {
-    let address = request.connection.remote_addr.parse::<IpAddr>();
-    let is_loopback = address.is_ok_and(|address| address.to_canonical().is_loopback());
+    let address = request.connection.remote_addr.ip();
+    let is_loopback = address.is_some_and(|address| address.to_canonical().is_loopback());
     let is_passed_on = OF_PROXIES
         .iter()
         .any(|name| request.headers.contains_key(*name));
@@ -115,7 +115,7 @@ mod tests {
             let request = Request {
                 headers: [(name.clone(), value.clone())].into_iter().collect(),
                 connection: Arc::new(Connection {
-                    remote_addr: address.to_owned(),
+                    remote_addr: address.to_owned().into(),
                     server_name: "dev.example.com".to_owned(),
                     ..Connection::default()
                 }),
@@ -132,7 +132,7 @@ mod tests {
             let request = Request {
                 headers: [(name.expect("a name"), value)].into_iter().collect(),
                 connection: Arc::new(Connection {
-                    remote_addr: "127.0.0.1".to_owned(),
+                    remote_addr: "127.0.0.1".to_owned().into(),
                     ..Connection::default()
                 }),
                 ..Request::default()

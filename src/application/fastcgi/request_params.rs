@@ -119,9 +119,9 @@ mod tests {
                 server_name: "example.org".to_owned(),
                 server_port: "443".to_owned(),
                 server_addr: "192.0.2.1".to_owned(),
-                remote_addr: "192.0.2.2".to_owned(),
+                remote_addr: "192.0.2.2".to_owned().into(),
                 remote_port: "1234".to_owned(),
-                tls: None,
+                ..Connection::default()
             }),
             variables: vec![(
                 Bytes::from_static(b"DOCUMENT_ROOT"),

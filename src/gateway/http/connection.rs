@@ -69,7 +69,7 @@ pub(super) fn refuse(stream: &Stream, peer: Peer, scheme: Scheme) {
     };
     crate::log_of!(
         LogKind::Refused,
-        about = LogSubject::connection_from(&client),
+        about = LogSubject::connection_from(peer.client()),
         "refused a connection from {client}: it has too many open (503, runner.http.max_per_address)"
     );
     if scheme == Scheme::Https {
@@ -234,7 +234,7 @@ pub(super) fn note_unread(state: &ConnectionState, status: StatusCode) {
 /// Writes the line in the access log about a request that was not understood.
 fn log_unread(state: &ConnectionState, status: StatusCode) {
     if let Some(access_log) = &state.gateway.options.access_log {
-        access_log.write_unread(&state.connection.remote_addr, status);
+        access_log.write_unread(state.connection.remote_addr.as_str(), status);
     }
 }
 

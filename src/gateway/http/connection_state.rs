@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::sync::watch;
 
+use crate::clients::{ClientAddress, ClientEnd};
 use crate::gateway::connection_limit::Permit;
 use crate::gateway::graceful_stop::Stop;
 use crate::gateway::http::file_parts::FileParts;
@@ -224,7 +225,7 @@ impl ConnectionState {
 
     /// What a line of the log about the connection is about.
     pub(super) fn subject(&self) -> LogSubject<'_> {
-        LogSubject::connection_from(&self.connection.remote_addr)
+        LogSubject::connection_from(self.connection.remote_addr.network())
     }
 
     /// Logs that the connection was closed, or one of its streams, since the client takes a response too slowly.
@@ -325,8 +326,8 @@ impl GatewayState {
             None => "localhost".to_owned(),
         };
         let (remote_addr, remote_port) = match peer {
-            Peer::Tcp(address) => (address.ip().to_string(), address.port().to_string()),
-            Peer::Unix => (String::new(), String::new()),
+            Peer::Tcp(address) => (address.ip().into(), address.port().to_string()),
+            Peer::Unix => (ClientAddress::default(), String::new()),
         };
         Connection {
             scheme: self.scheme,
@@ -341,6 +342,7 @@ impl GatewayState {
                 .unwrap_or_default(),
             remote_addr,
             remote_port,
+            client_end: ClientEnd::default(),
             tls: None,
         }
     }

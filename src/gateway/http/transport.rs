@@ -3,24 +3,22 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
+use crate::gateway::half_closed::{HalfClosed, PeerEnd, peer_end};
 use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::file_parts::{NextWrite, Sent, stand_for_part};
 use crate::gateway::http::request_timer::{Overdue, RequestTimer};
 use crate::gateway::http::shadow_parser::{self, ShadowParser};
 use crate::gateway::slow_client::{Pace, PacedStream, StallTimer};
 use crate::gateway::socket::stream::Stream;
-use crate::unix;
 
 /// The longest time in which the gateway reads what a refused client is still sending.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
@@ -30,11 +28,8 @@ const LINGER_BYTES: u64 = 16 * 1024 * 1024;
 /// Head and body up to this size in bytes are joined for one write: copying them costs less than a vectored write.
 const SMALL: usize = 2048;
 
-/// How long a client that has ended its side of the connection is waited for, until it takes the next part of its answer.
-/// Over TCP, a client that only sends no more (`shutdown(SHUT_WR)`) looks like one that has gone away, for which no
-/// request should be worked on for long. Once something is written, they can be told apart: a client that has gone away
-/// resets the connection.
-pub(super) const HALF_CLOSED: Duration = Duration::from_secs(1);
+/// How often it is looked whether the client has ended its side, where hyper does not read.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A paced stream between hyper and a client.
 pub(super) struct Transport {
@@ -42,51 +37,18 @@ pub(super) struct Transport {
     parser: Arc<Mutex<ShadowParser>>,
     /// Held elsewhere too while a request is worked on.
     state: Weak<ConnectionState>,
-    /// Runs after hyper has read the end of what the client sends.
-    half_closed: StallTimer,
+    /// The wait for the client from when it has ended its side.
+    half_closed: HalfClosed,
     /// Whether hyper waits for what the client sends next, and so learns of the end by itself.
     is_read: bool,
     /// Runs until the next look for the end where hyper does not read.
     look: StallTimer,
-    /// The last look found that the client has ended its side.
+    /// A look has found that the client has ended its side.
     has_ended: bool,
-    /// Something was written since the last look.
-    has_moved: bool,
     /// As [`ConnectionState::is_behind`].
     is_behind: bool,
     /// Runs while the client is waited for, for a request or the rest of its head.
     timer: RequestTimer,
-}
-
-/// What the system knows of the client's end of the connection.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum PeerEnd {
-    /// It may send more.
-    Open,
-    /// It sends nothing more, and may still receive.
-    HalfClosed,
-    /// It cannot receive any more.
-    Closed,
-}
-
-/// Whether the other side of a stream has ended, even if what it sent is not all read.
-pub(super) fn peer_end(stream: &Stream) -> PeerEnd {
-    // Systems without `POLLRDHUP` tell only of a connection that is closed on both sides.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let half = PollFlags::RDHUP;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let half = PollFlags::empty();
-    let mut sockets = [PollFd::new(stream, half)];
-    let now = rustix::event::Timespec::default();
-    let polled = poll(&mut sockets, Some(&now));
-    let found = sockets[0].revents();
-    if polled.is_err() || found.contains(PollFlags::HUP) {
-        PeerEnd::Closed
-    } else if found.intersects(half) {
-        PeerEnd::HalfClosed
-    } else {
-        PeerEnd::Open
-    }
 }
 
 impl Transport {
@@ -98,11 +60,10 @@ impl Transport {
             paced: PacedStream::new(stream, pace),
             parser: Arc::clone(&state.parser),
             state: Arc::downgrade(state),
-            half_closed: StallTimer::new(HALF_CLOSED),
+            half_closed: HalfClosed::new(&state.connection.client_end),
             is_read: false,
-            look: StallTimer::new(HALF_CLOSED),
+            look: StallTimer::new(LOOK),
             has_ended: false,
-            has_moved: false,
             is_behind: false,
             timer: RequestTimer::new(options.head_timeout, options.keep_alive),
         }
@@ -204,43 +165,26 @@ impl Transport {
     }
 
     /// hyper does not read while it has bytes of a next request, and so would not learn that the client has gone away: the
-    /// application would work on the request in vain. The client is given up after as long a time as where hyper reads, at
-    /// the next look.
+    /// application would work on the request in vain. The client is given up after as long a time as where hyper reads.
     fn look_for_end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         if self.is_read || !self.is_answering() {
             self.look.renew();
-            self.has_ended = false;
             return Ok(());
         }
-        while self.look.poll_late(context).is_ready() {
+        while !self.has_ended && self.look.poll_late(context).is_ready() {
             self.look.renew();
-            match self.peer_end() {
-                PeerEnd::Open => {}
-                PeerEnd::HalfClosed if self.is_taking() => self.has_ended = false,
-                PeerEnd::HalfClosed if !self.has_ended => self.has_ended = true,
-                PeerEnd::HalfClosed | PeerEnd::Closed => {
-                    return Err(io::ErrorKind::ConnectionAborted.into());
-                }
-            }
+            self.has_ended = self.peer_end() != PeerEnd::Open;
         }
-        Ok(())
-    }
-
-    /// Whether something was or is to be sent to the client. The [`Pace`] decides whether it takes that quickly enough.
-    fn is_taking(&mut self) -> bool {
-        std::mem::take(&mut self.has_moved) || unix::unsent(self.paced.stream.as_fd()) > 0
+        match self.has_ended && self.poll_given_up(context).is_ready() {
+            true => Err(io::ErrorKind::ConnectionAborted.into()),
+            false => Ok(()),
+        }
     }
 
     /// Ready when a client that has ended its side is not waited for any longer.
     fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        while self.peer_end() != PeerEnd::Closed {
-            ready!(self.half_closed.poll_late(context));
-            if !self.is_taking() {
-                break;
-            }
-            self.half_closed.renew();
-        }
-        Poll::Ready(())
+        let stream = &self.paced.stream;
+        self.half_closed.poll_given_up(stream, context)
     }
 
     /// Passes on the result of a write of `length` bytes.
@@ -255,7 +199,7 @@ impl Transport {
             self.set_behind(true);
         }
         match &result {
-            Poll::Ready(Ok(_)) => self.has_moved = true,
+            Poll::Ready(Ok(_)) => self.half_closed.note_written(),
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
                 self.log_slow_client();
             }

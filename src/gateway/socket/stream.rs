@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+use crate::clients::ClientNetwork;
 use crate::gateway::socket::tls::HTTP2;
 
 /// The other end of a connection.
@@ -33,6 +34,11 @@ impl Peer {
             Self::Tcp(address) => Some(address.ip()),
             Self::Unix => None,
         }
+    }
+
+    /// The client that it is, if that is known.
+    pub fn client(self) -> Option<ClientNetwork> {
+        self.address().map(ClientNetwork::of)
     }
 
     /// The peer at an address; without an Internet address it is a Unix socket's.

@@ -305,7 +305,7 @@ async fn all_responses_together_store_no_more_than_their_limit() {
 fn request_from(address: &str) -> RequestName {
     RequestName::of(&Request {
         connection: Arc::new(Connection {
-            remote_addr: address.to_owned(),
+            remote_addr: address.to_owned().into(),
             ..Connection::default()
         }),
         ..Request::default()

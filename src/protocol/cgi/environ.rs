@@ -76,7 +76,7 @@ pub fn own_variables(request: &Request) -> [Option<&[u8]>; 7] {
         Some(&request.path_info),
         Some(&request.query),
         Some(&request.target),
-        Some(connection.remote_addr.as_bytes()),
+        Some(connection.remote_addr.as_str().as_bytes()),
         (!port.is_empty()).then_some(port),
     ]
 }
@@ -382,17 +382,16 @@ fn connection(known: &Known<'_>, headers: &HeaderMap, request_scheme: Option<&[u
             port,
             Some(default_port),
         ]),
-        // If the web server has set it, it is one of the other variables.
-        server_addr: String::new(),
         // nginx sets `unix:` for a client that came over a Unix socket.
         remote_addr: first([
             known.remote_addr.filter(|from| *from != b"unix:"),
             None,
             None,
-        ]),
+        ])
+        .into(),
         remote_port: first([known.remote_port, None, None]),
-        // The web server has set the variables, if it is to.
-        tls: None,
+        // The server's address and what is known of TLS are other variables, if the web server has set them.
+        ..Connection::default()
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) fn write_own(request: &Request, announced: bool, writer: &mut Writer)
     writer.bytes(split_query(&request.target).0);
     writer.bytes(&request.query);
     writer.string(&String::from_utf8_lossy(&request.script_name));
-    match &*connection.remote_addr {
+    match connection.remote_addr.as_str() {
         "" => writer.none(),
         host => writer.string(host),
     }

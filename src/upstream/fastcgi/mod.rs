@@ -132,7 +132,7 @@ impl FastCgiServers {
     ) -> Result<(ProgramHead, ResponseBody), Response> {
         let token = self.requests.token();
         self.failures.request();
-        let mut lease = match Lease::of(&self.servers, request.name.client()).await {
+        let mut lease = match Lease::of(&self.servers, request.name.waiting_client()).await {
             Ok(lease) => lease,
             Err(why) => return Err(self.no_server(&request.name, why)),
         };

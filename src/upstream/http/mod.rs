@@ -139,7 +139,7 @@ impl HttpClient {
         let being_stopped =
             || HttpFailure::TooSlow("the server is being stopped (runner.stop_timeout)".to_owned());
         let lease = tokio::select! {
-            lease = Lease::of(&self.servers, name.client()) => lease,
+            lease = Lease::of(&self.servers, name.waiting_client()) => lease,
             () = self.ongoing.ended() => return self.refuse(&name, being_stopped()),
         };
         let lease = match lease {

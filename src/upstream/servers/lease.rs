@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use crate::clients::ClientNetwork;
+use crate::clients::{FairPermit, WaitingClient};
 use crate::upstream::servers::{NoServer, Servers, UpstreamServer, lock};
 use crate::upstream::upstream_stream::UpstreamStream;
 
@@ -24,11 +23,11 @@ const LONG: Duration = Duration::from_secs(1);
 pub struct Lease<C> {
     servers: Arc<Servers<C>>,
     server: Arc<UpstreamServer<C>>,
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<FairPermit>,
     /// When it came there.
     since: Instant,
     /// Whose request it is.
-    client: Option<ClientNetwork>,
+    client: WaitingClient,
     /// What it has become, if that is endless.
     endless: Option<EndlessKind>,
 }
@@ -48,21 +47,18 @@ impl<C: Send + 'static> Lease<C> {
     ///
     /// # Errors
     /// Too many requests wait, or it has waited for too long.
-    pub async fn of(
-        servers: &Arc<Servers<C>>,
-        client: Option<ClientNetwork>,
-    ) -> Result<Self, NoServer> {
+    pub async fn of(servers: &Arc<Servers<C>>, client: WaitingClient) -> Result<Self, NoServer> {
         loop {
-            let permit = match Arc::clone(&servers.permits).try_acquire_owned() {
-                Ok(permit) => permit,
-                Err(_) => servers.wait(client).await?,
+            let permit = match servers.permits.try_acquire() {
+                Some(permit) => permit,
+                None => servers.wait(client.clone()).await?,
             };
             let Some(server) = servers.choose(&[]) else {
                 // The last server was drained in between: its permit goes with it.
                 permit.forget();
                 continue;
             };
-            let lease = Self::new(Arc::clone(servers), server, permit, client);
+            let lease = Self::new(Arc::clone(servers), server, permit, client.clone());
             if !lease.server.has_ended() {
                 return Ok(lease);
             }
@@ -74,8 +70,8 @@ impl<C: Send + 'static> Lease<C> {
     pub(super) fn new(
         servers: Arc<Servers<C>>,
         server: Arc<UpstreamServer<C>>,
-        permit: OwnedSemaphorePermit,
-        client: Option<ClientNetwork>,
+        permit: FairPermit,
+        client: WaitingClient,
     ) -> Self {
         Self {
             servers,
@@ -193,7 +189,7 @@ impl<C: Send + 'static> Lease<C> {
         if !servers.come_and_go || timeout(SOON, self.server.gone()).await.is_err() {
             return false;
         }
-        let renewed = Self::of(&servers, self.client).await;
+        let renewed = Self::of(&servers, self.client.clone()).await;
         renewed.map(|lease| *self = lease).is_ok()
     }
 

@@ -4,7 +4,7 @@
 //! - A server that cannot be reached, or leaves requests without an answer, rests, ever longer, and the others take over ([`server_health`](super::server_health)).
 //!   If all rest, the one is tried that has failed for longest, rather than to refuse the request.
 //! - Servers can be added at any time, and drained: a drained one gets no more requests and finishes those that it has.
-//! - A server has so many requests at a time at most. The others wait, first come, first served, and within limits. What goes
+//! - A server has so many requests at a time at most. The others wait within limits, and clients take turns. What goes
 //!   on until its client leaves, such as a WebSocket, does not count: a server has little to do for it.
 //! - Processes of a program come and go ([`programs`](super::programs)): the first of them that is free is chosen, so that
 //!   the others may become idle and end, and a request that cannot reach one waits for another. One that has ended is not
@@ -15,12 +15,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::children::Process;
-use crate::clients::{ClientNetwork, FairTurns};
+use crate::clients::{FairPermit, FairSemaphore, WaitingClient};
 use crate::interface::master_status::{ServerStatus, seconds};
 use crate::upstream::kept_connections::KeptConnections;
 use crate::upstream::server_address::ServerAddress;
@@ -43,11 +43,9 @@ pub struct Servers<C> {
     limits: ServerLimits,
     members: Mutex<PresentServers<C>>,
     /// A permit for each request that the servers may have at a time.
-    permits: Arc<Semaphore>,
+    permits: Arc<FairSemaphore>,
     /// The requests that wait for a permit.
     waiting: Arc<AtomicUsize>,
-    /// Which of these is the next to get one.
-    turns: Arc<FairTurns>,
     /// Whether they are processes of a program.
     come_and_go: bool,
     /// Notified when a request waits, or a server has had its quota of requests.
@@ -164,9 +162,8 @@ impl<C: Send + 'static> Servers<C> {
                     servers: Vec::new(),
                     next: 0,
                 }),
-                permits: Arc::new(Semaphore::new(0)),
+                permits: Arc::default(),
                 waiting: Arc::default(),
-                turns: Arc::default(),
                 come_and_go,
                 attention: Notify::new(),
                 _sweeper: AbortOnDropHandle::new(sweeper),
@@ -236,26 +233,21 @@ impl<C: Send + 'static> Servers<C> {
         drop(closed);
     }
 
-    async fn wait(&self, client: Option<ClientNetwork>) -> Result<OwnedSemaphorePermit, NoServer> {
+    async fn wait(&self, client: WaitingClient) -> Result<FairPermit, NoServer> {
         let is_full = self.waiting.fetch_add(1, Relaxed) >= self.limits.queue_length;
         let _waiting = WaitingRequest(&self.waiting);
-        if is_full && !self.turns.displace_for(client) {
+        if is_full && !self.permits.displace_for(client.network) {
             return Err(NoServer::QueueFull);
         }
         self.attention.notify_one();
-        let permit = async {
-            let turn = self.turns.turn(client).await;
-            let _turn = turn.ok_or(NoServer::QueueFull)?;
-            let permit = Arc::clone(&self.permits).acquire_owned().await;
-            // The semaphore is never closed.
-            permit.map_err(|_| NoServer::WaitedTooLong)
-        };
-        match self.limits.queue_timeout {
+        let permit = self.permits.acquire(client);
+        let permit = match self.limits.queue_timeout {
             Duration::ZERO => permit.await,
             limit => timeout(limit, permit)
                 .await
                 .map_err(|_| NoServer::WaitedTooLong)?,
-        }
+        };
+        permit.ok_or(NoServer::QueueFull)
     }
 
     /// Chooses a server and notes a request there. `None` if there is none but `tried`.

@@ -192,7 +192,8 @@ impl<W: Wire> Pool<W> {
     }
 
     /// Whether one more request may wait: in the queue, or behind another in a lane, since it may come back from there.
-    /// Removes requests from the queue if that makes room: those whose clients have gone away, or one of a client with more.
+    /// Removes requests from the queue if that makes room: those whose clients have gone away, or one whose client has
+    /// probably gone away or has more.
     fn has_room(&mut self, pending: &PendingRequest) -> bool {
         let limit = self.limits.queue_length;
         let ahead: usize = self.workers.lanes().map(|(_, lane)| lane.ahead()).sum();

@@ -1,5 +1,5 @@
 //! The requests that wait for a worker: clients take turns, and the requests of each are answered in the order in which they
-//! came in.
+//! came in. Those of clients that have ended their side of the connection come after all others ([`FairQueue`]).
 
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,7 @@ impl RequestQueue {
     pub(crate) fn push(&mut self, mut pending: PendingRequest, errors: &mut GatewayErrors) {
         match self.outage.filter(|until| pending.entered < *until) {
             Some(until) => refuse(&mut pending, until, errors),
-            None => self.waiting.push(pending.about.client(), pending),
+            None => self.waiting.push(pending),
         }
     }
 
@@ -70,10 +70,7 @@ impl RequestQueue {
 
     /// Adds a request that was taken back from a lane, at the place that it had.
     pub(crate) fn put_back(&mut self, pending: PendingRequest) {
-        let entered = pending.entered;
-        let client = pending.about.client();
-        self.waiting
-            .put_back(client, pending, |it| it.entered < entered);
+        self.waiting.put_back(pending);
     }
 
     /// The requests whose clients still wait.
@@ -110,8 +107,8 @@ impl RequestQueue {
             .and_then(|pending| deadline(limit, pending.entered))
     }
 
-    /// Answers 503 to a request of the client that has the most here, for one of a client that has less. Returns whether that
-    /// makes room.
+    /// Answers 503 to a request whose client has ended its side, or to one of the client that has the most here, for one of a
+    /// client that has less. Returns whether that makes room.
     pub(crate) fn displace_for(
         &mut self,
         pending: &PendingRequest,
@@ -120,10 +117,14 @@ impl RequestQueue {
         let Some(mut displaced) = self.waiting.displace_for(pending.about.client()) else {
             return false;
         };
+        let why = match displaced.about.has_ended() {
+            true => "and its client has closed its side of the connection",
+            false => "most of them of its client",
+        };
         log_of!(
             LogKind::Refused,
             about = displaced.about.subject(),
-            "503 for {}: too many requests wait, most of them of its client (runner.request.queue_length)",
+            "503 for {}: too many requests wait, {why} (runner.request.queue_length)",
             displaced.about
         );
         errors.unavailable(&mut displaced);

@@ -291,7 +291,7 @@ fn clients_take_turns_in_the_queue_and_the_one_with_the_most_makes_room() {
     let mut accept = |id, client: &str| {
         let mut request = request(id);
         request.connection = Arc::new(Connection {
-            remote_addr: client.to_owned(),
+            remote_addr: client.to_owned().into(),
             ..Connection::default()
         });
         let (pending, answer) = PendingRequest::new(request);
@@ -306,7 +306,7 @@ fn clients_take_turns_in_the_queue_and_the_one_with_the_most_makes_room() {
     let waiting = other.map(|mut answer| answer.try_recv().is_err());
     assert_eq!(waiting, [true, true]);
     let order: Vec<bool> = std::iter::from_fn(|| pool.queue.pop(Instant::now()))
-        .map(|pending| pending.about.client() == ClientNetwork::named("192.0.2.1"))
+        .map(|pending| pending.about.client() == Some(ClientNetwork::of([192, 0, 2, 1].into())))
         .collect();
     assert_eq!(order, [true, false, true, false]);
 }

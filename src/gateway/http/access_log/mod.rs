@@ -138,7 +138,7 @@ impl LogLine {
         let application = notes.and_then(RequestNotes::application);
         let answered = self.answered.map(|(_, at)| at.duration_since(begun));
         self.options.form.write(&AccessRecord {
-            client: &self.connection.remote_addr,
+            client: self.connection.remote_addr.as_str(),
             time,
             line: Some((self.method.as_str(), target, self.version)),
             status,

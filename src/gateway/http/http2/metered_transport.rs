@@ -13,11 +13,12 @@ use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use crate::gateway::half_closed::HalfClosed;
 use crate::gateway::http::connection::log_refusal;
 use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::http2::frame_meter::{self, FrameMeter};
 use crate::gateway::http::http2::sent_frames::{self, SentFrames};
-use crate::gateway::http::transport::{HALF_CLOSED, LINGER, PeerEnd, peer_end};
+use crate::gateway::http::transport::LINGER;
 use crate::gateway::slow_client::{Pace, PacedStream, StallTimer};
 use crate::gateway::socket::stream::Stream;
 use crate::unix;
@@ -48,10 +49,8 @@ pub(super) struct MeteredTransport {
     read: usize,
     /// Nothing is read until then.
     pause: Option<Pin<Box<Sleep>>>,
-    /// Runs after the end of what the client sends.
-    half_closed: StallTimer,
-    /// Something was written since the last look at such a client.
-    has_moved: bool,
+    /// The wait for the client from when it has ended its side.
+    half_closed: HalfClosed,
     /// The end of what the server sends was sent.
     is_shut_down: bool,
     linger: StallTimer,
@@ -78,8 +77,7 @@ impl MeteredTransport {
             state: Arc::clone(state),
             read: 0,
             pause: None,
-            half_closed: StallTimer::new(HALF_CLOSED),
-            has_moved: false,
+            half_closed: HalfClosed::new(&state.connection.client_end),
             is_shut_down: false,
             linger: StallTimer::new(LINGER),
             lingered: 0,
@@ -91,7 +89,9 @@ impl MeteredTransport {
         let &Poll::Ready(Ok(mut left)) = written else {
             return;
         };
-        self.has_moved |= left > 0;
+        if left > 0 {
+            self.half_closed.note_written();
+        }
         for part in parts {
             let count = part.len().min(left);
             for reset in self.sent.sent(&part[..count]) {
@@ -108,18 +108,12 @@ impl MeteredTransport {
     /// Ready when a client that has ended its side is not waited for any longer: by HTTP/2 as by HTTP/1, it gets its responses as
     /// long as it takes something of them.
     fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let unsent = unix::unsent(self.paced.stream.as_fd()) > 0;
-            let is_waited_for = frame_meter::lock(&self.meter).is_at_work() || unsent;
-            if !is_waited_for || peer_end(&self.paced.stream) == PeerEnd::Closed {
-                return Poll::Ready(());
-            }
-            ready!(self.half_closed.poll_late(context));
-            if !std::mem::take(&mut self.has_moved) && !unsent {
-                return Poll::Ready(());
-            }
-            self.half_closed.renew();
+        let stream = &self.paced.stream;
+        let is_at_work = frame_meter::lock(&self.meter).is_at_work();
+        if !is_at_work && unix::unsent(stream.as_fd()) == 0 {
+            return Poll::Ready(());
         }
+        self.half_closed.poll_given_up(stream, context)
     }
 
     fn logged<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {

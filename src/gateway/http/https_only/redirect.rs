@@ -22,7 +22,7 @@ pub(in crate::gateway::http) fn redirect(
     if connection.scheme == Scheme::Https {
         return None;
     }
-    let is_local = state.connection.remote_addr.is_empty();
+    let is_local = state.connection.remote_addr.as_str().is_empty();
     let port = match (state.is_from_proxy, mount.names_scheme) {
         (true, true) => redirect.proxy_port,
         // A proxy that does not say what its client speaks may have had the request by https: redirects would not end. So may

@@ -121,7 +121,7 @@ async fn negotiate(
                 };
                 crate::log_of!(
                     LogKind::Closed,
-                    about = LogSubject::connection_from(&client),
+                    about = LogSubject::connection_from(peer.client()),
                     "no TLS with {client}: {error}"
                 );
             }

@@ -62,7 +62,7 @@ pub(in crate::gateway::http) async fn serve(
     };
     crate::log_of!(
         LogKind::Refused,
-        about = LogSubject::connection_from(&name),
+        about = LogSubject::connection_from(peer.client()),
         "refused a connection from {name}: {reason} (runner.http.proxy_protocol)"
     );
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 
+use crate::clients::ClientAddress;
 use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::request_head::{CheckedHead, is_authority};
 use crate::gateway::refusal::Refusal;
@@ -49,8 +50,8 @@ impl OriginalRequest {
         let connection = &state.connection;
         let connection = match original.client {
             OriginalClient::Peer => Arc::clone(connection),
-            OriginalClient::At(address, port) => from(connection, address.to_string(), port),
-            OriginalClient::Unknown => from(connection, String::new(), None),
+            OriginalClient::At(address, port) => from(connection, address.into(), port),
+            OriginalClient::Unknown => from(connection, ClientAddress::default(), None),
         };
         Ok(Self {
             connection,
@@ -96,7 +97,7 @@ impl OriginalRequest {
 }
 
 /// A connection from another client.
-fn from(connection: &Connection, address: String, port: Option<u16>) -> Arc<Connection> {
+fn from(connection: &Connection, address: ClientAddress, port: Option<u16>) -> Arc<Connection> {
     Arc::new(Connection {
         remote_addr: address,
         remote_port: port.map_or_else(String::new, |port| port.to_string()),

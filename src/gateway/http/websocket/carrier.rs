@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::gateway::http::transport::{PeerEnd, Transport};
+use crate::gateway::half_closed::PeerEnd;
+use crate::gateway::http::transport::Transport;
 
 /// A connection or stream with a client.
 pub(in crate::gateway::http) trait Carrier:

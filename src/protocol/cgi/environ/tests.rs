@@ -50,7 +50,7 @@ fn get(headers: &[(&str, &str)]) -> Request {
             scheme: Scheme::Http,
             server_name: "localhost".to_owned(),
             server_port: "8000".to_owned(),
-            remote_addr: "127.0.0.1".to_owned(),
+            remote_addr: "127.0.0.1".to_owned().into(),
             remote_port: "40000".to_owned(),
             ..Connection::default()
         }),
@@ -449,7 +449,7 @@ fn any_request() -> impl Strategy<Value = Request> {
                 scheme: if secure { Scheme::Https } else { Scheme::Http },
                 server_name: "example.org".to_owned(),
                 server_port: port.to_string(),
-                remote_addr: "::1".to_owned(),
+                remote_addr: "::1".to_owned().into(),
                 remote_port: port.to_string(),
                 ..Connection::default()
             });
