@@ -23,10 +23,12 @@ use rustix::process::{
 
 use crate::unix;
 
+mod last_moments;
 pub(crate) mod left_behind;
 pub(crate) mod left_groups;
 pub(crate) mod mark;
 pub(crate) mod orphan_guard;
+pub mod search_path;
 
 /// Makes orphaned descendants children of this process, so that workers whose template has died can still be waited for. Not
 /// all systems support that; the end of a worker is also seen on its socket.
@@ -313,6 +315,13 @@ impl Process {
             return ends_within(handle, Duration::ZERO);
         }
         test_kill_process(self.pid) == Err(Errno::SRCH)
+    }
+
+    /// Whether it has ended or is about to: it was killed or is exiting, though its sockets may be open for a moment yet. Costs
+    /// some microseconds.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.has_ended() || last_moments::have_come(self.id())
     }
 
     /// Its status as of `wait(2)` if it has ended.

@@ -58,6 +58,7 @@
 //! | what the environ of a request holds | `protocol/cgi/environ.rs`, the path in `protocol/cgi/path_info.rs`; ASGI's scope in `protocol/worker/asgi_scope.rs` |
 //! | which application of a site answers, and at what path | `application/routes/mod.rs`; the keys: `application/routes/route_key.rs` |
 //! | which script of PHP answers a request | `application/fastcgi/script_search.rs`, what it is told `application/fastcgi/request_params.rs`; when connections to PHP are kept: `upstream/fastcgi/mod.rs` |
+//! | whether a request is sent to a server again | `upstream/http/http_exchange.rs`, `upstream/fastcgi/mod.rs`; if it has waited for a process that dies: `upstream/programs/program_address.rs` |
 //! | who a request comes from behind a proxy | `protocol/proxy/forwarded.rs` for each request, `protocol/proxy/proxy_head.rs` for a connection; `gateway/http/proxies/` applies them |
 //! | what cannot be a WSGI or ASGI application | `workers/python/examine.py` |
 //! | which file is the CGI program of a request | `application/cgi_bin/script_path.rs` |
@@ -89,7 +90,7 @@
 //! | [`import`] | files of other servers → settings; pure | `syntax` | |
 //! | [`export`] | what a server is to do → files of systemd, web servers, containers; pure | | |
 //! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `application` `supervisor` `config` `eval` `syntax` | `clap` |
-//! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `cgi_host` `upstream` `gateway` `supervisor` `pages` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` `own_file` `permission` | |
+//! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `cgi_host` `upstream` `gateway` `supervisor` `pages` `interface` `config` `eval` `syntax` `log` `children` `descriptor_limit` `current_folder` `own_file` `permission` | |
 //! | [`mod@line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `current_folder` | `clap` |
 //! | [`application`] | what answers requests | `workers` `cgi_host` `upstream` `protocol` `interface` `log` `clock` | `hdrhistogram` `mime_guess` |
 //! | [`upstream`] | the servers behind an application, their connections and programs | `workers` `protocol` `interface` `panics` `log` `clients` `children` `current_folder` `descriptor_limit` `permission` `unix` `unix_socket` | `http_body` `hyper` `hyper_util` |

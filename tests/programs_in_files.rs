@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 
-use support::Folder;
+use support::{Folder, project, python};
 
 /// A change of a file that only its words tell of counts, too.
 #[test]
@@ -66,6 +66,40 @@ url = 'tcp://127.0.0.1:0'
         .env("SERVER_PROTOCOL", "HTTP/1.1")
         .run();
     assert!(said.success().ends_with("\r\n\r\nx"), "{said:?}");
+}
+
+/// They are found there by their names, and find that Python.
+#[test]
+fn programs_have_the_python_of_their_file_first() {
+    let site = "\
+site = commands.Routes({
+    '/': ['upstream', 'http', 'exec:', 'named', 'x'],
+    '/path/': ['cgi-bin', 'path'],
+    })
+app = commands.Alias(command=['serve', 'site'])
+url = 'tcp://127.0.0.1:0'
+";
+    let real = python().display().to_string();
+    let python = format!("#!/bin/sh\nOURS=yes exec {real} \"$@\"\n");
+    let program = fs::read_to_string(project("tests/apps/program.py")).expect("our own file");
+    let path = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'; echo \"PATH=$PATH\"\n";
+    let folder = Folder::new()
+        .file("site/.venv/pyvenv.cfg", "")
+        .executable("site/.venv/bin/python3", python)
+        .executable("site/.venv/bin/named", program)
+        .executable("site/path", path)
+        .file("site/app.ini", site);
+    let checked = folder.runner(["check", "site/app.ini"]).run();
+    assert!(checked.success().contains("no problems"), "{checked:#?}");
+    let server = folder.runner(["runIni", "site/app.ini"]).start();
+    assert_eq!(server.get("/words").ok(), "x");
+    let environment = server.get("/environment").ok();
+    let begins = format!("PATH={}:", folder.path("site/.venv/bin").display());
+    let has = |text: &str| environment.lines().any(|line| line.starts_with(text));
+    assert!(has(&begins) && has("OURS=yes"), "{environment}");
+    let path = server.get("/path/").ok();
+    assert!(path.starts_with(&begins), "{path}");
+    assert_eq!(server.stop().status, 0);
 }
 
 #[test]

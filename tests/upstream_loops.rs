@@ -49,6 +49,24 @@ fn a_ring_of_two_servers_is_found() {
     assert_eq!(returns(&log) + returns(&second.log()), 1, "{log}");
 }
 
+/// By FastCGI and uwsgi, no field tells that a request has come back: the start says so.
+#[test]
+fn a_way_back_by_another_protocol_is_told_at_the_start() {
+    for (gateway, address) in [
+        ("FastCGI", "fastcgi+unix:site.socket"),
+        ("uwsgi", "http+unix:site.socket"),
+    ] {
+        let folder = Folder::new();
+        let words = [gateway, "unix:site.socket", "upstream", address];
+        let server = folder.runner(words).begin();
+        server.wait_for_log(|log| {
+            log.contains("site.socket` leads back to this server, which listens on `unix:")
+        });
+        server.wait_for_log(|log| log.contains("runner: serving "));
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
 /// One route may lead to another of the same site.
 #[test]
 fn a_way_back_that_ends_is_none() {

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use support::http::Waits;
+use support::http::{Waits, request};
 use support::scripted::{Scripted, text};
 use support::{Address, Folder, Load, Server};
 
@@ -70,6 +70,49 @@ fn a_server_that_hangs_rests_after_three_requests() {
         assert_eq!(runner.get("/").status, 504);
     }
     assert_eq!(hanging.connections(), before + 5);
+}
+
+/// Which connections a server breaks off once it has a request; it answers on the others.
+fn breaking(breaks: fn(usize) -> bool) -> Scripted {
+    Scripted::start(move |number, mut client| {
+        let Some(head) = client.head() else { return };
+        client.body_of(&head);
+        if !breaks(number) {
+            client.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nhere");
+        }
+        client.close();
+    })
+}
+
+#[test]
+fn a_request_whose_new_connection_is_broken_off_is_sent_once_more() {
+    let server = breaking(|number| number % 2 == 1);
+    let runner = impatient(&[server.url()], "60s");
+    let ask = |runner: &Server, method, body| request(runner.address(), method, "/a", &[], body);
+    assert_eq!(ask(&runner, "GET", b"").ok(), "here");
+    assert_eq!(ask(&runner, "PUT", b"a thing").ok(), "here");
+    assert_eq!(server.connections(), 4);
+    let log = runner.wait_for_log(|log| log.matches("; it is sent once more\n").count() == 2);
+    let begins = format!(
+        "GET /a: {} broke off before the head of its response was complete: ",
+        server.url().replace("http://", "")
+    );
+    assert!(log.contains(&begins) && !log.contains(" for "), "{log}");
+    // The server may have done what it was asked.
+    assert_eq!(ask(&runner, "POST", b"an order").status, 502);
+    assert_eq!(server.connections(), 5);
+
+    // Once, and not for ever.
+    let server = breaking(|_| true);
+    let runner = impatient(&[server.url()], "60s");
+    assert_eq!(ask(&runner, "GET", b"").status, 502);
+    assert_eq!(server.connections(), 2);
+
+    // Another server gets it, if there is one.
+    let [broken, well] = [breaking(|_| true), breaking(|_| false)];
+    let runner = impatient(&[broken.url(), well.url()], "60s");
+    assert_eq!(ask(&runner, "GET", b"").ok(), "here");
+    assert_eq!((broken.connections(), well.connections()), (1, 1));
 }
 
 #[test]

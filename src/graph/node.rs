@@ -8,7 +8,9 @@ use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Origin;
 use crate::plan::Plan;
+use crate::plan::application::circles::upstream_circles;
 use crate::plan::application::{ApplicationName, BuiltIn};
+use crate::plan::gateway::Endpoint;
 use crate::plan::one_request::OneRequest;
 use crate::supervisor::programs::side_program::SideProgram;
 use crate::supervisor::supervision::Supervision;
@@ -75,6 +77,8 @@ pub struct Served {
     pub application: ApplicationName,
     /// Its own arguments.
     pub arguments: Vec<OsString>,
+    /// Where it is served.
+    pub endpoints: Vec<Endpoint>,
     /// Whether a web server before it passes requests on, and logs them.
     pub is_behind_web_server: bool,
     /// Whether sockets that a service manager passes are served in place of those that it would open.
@@ -82,6 +86,12 @@ pub struct Served {
 }
 
 impl Served {
+    /// The servers behind it that are this server.
+    #[must_use]
+    pub fn circles(&self) -> Vec<Diagnostic> {
+        upstream_circles(&self.scope, &self.application, &self.endpoints)
+    }
+
     /// A mistake in its name, without a message.
     #[must_use]
     pub fn mistake(&self) -> Diagnostic {

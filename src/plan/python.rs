@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::children::search_path::SearchPath;
 use crate::current_folder;
 use crate::eval::Value;
 use crate::line::failure::Failure;
@@ -51,10 +52,15 @@ fn own_environment() -> Option<PathBuf> {
     executable::is_environment(environment).then(|| environment.to_owned())
 }
 
-/// The folder with the programs of the Python for what was written at the origin, unless `PATH` leads there anyway. Programs
-/// beside an application find that Python by it, as in an activated virtual environment.
+/// The `PATH` of programs that are named at the origin: the folder with the programs of the Python for what is written there comes
+/// first, unless `PATH` leads there anyway. Programs beside an application find that Python by it, as in an activated virtual
+/// environment.
 #[must_use]
-pub(super) fn python_tools(scope: &Scope, origin: &Origin) -> Option<PathBuf> {
+pub(super) fn program_path(scope: &Scope, origin: &Origin) -> SearchPath {
+    SearchPath::behind(python_tools(scope, origin))
+}
+
+fn python_tools(scope: &Scope, origin: &Origin) -> Option<PathBuf> {
     let python = python(scope, origin).ok()?;
     let folder = current_folder::absolute(python.parent()?);
     let path = env::var_os("PATH").unwrap_or_default();

@@ -8,7 +8,7 @@ use crate::current_folder;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::{Origin, Word};
-use crate::plan::python::python_tools;
+use crate::plan::python::program_path;
 use crate::plan::surroundings::DIRECTORY;
 use crate::supervisor::lifetime::Lifetime;
 use crate::supervisor::programs::side_program::SideProgram;
@@ -194,7 +194,7 @@ pub fn program(scope: &Scope, words: Vec<Word>) -> Option<SideProgram> {
     let folder = folder.unwrap_or_else(|| scope.folder(&first.origin));
     Some(SideProgram {
         begins_in: current_folder::absolute(&folder),
-        tools: python_tools(scope, &first.origin),
+        path: program_path(scope, &first.origin),
         program: match first.text.contains('/') {
             true => current_folder::absolute(&scope.path(&first)).into(),
             false => first.exact,

@@ -12,7 +12,7 @@ use crate::line::scope::Scope;
 use crate::line::target::Target;
 use crate::line::word::Origin;
 use crate::log::LineForm;
-use crate::plan::python::{python, python_arguments, python_origin};
+use crate::plan::python::{program_path, python, python_arguments, python_origin};
 use crate::plan::surroundings;
 use crate::syntax::Diagnostic;
 use crate::workers::options::{AsgiOptions, LINGERING, Lifespan, Preload, WorkerOptions};
@@ -100,17 +100,22 @@ pub fn asgi(settings: &Configuration) -> AsgiOptions {
     }
 }
 
-/// The options for CGI programs, of which so many run at a time. Their environment has `PATH` and these variables.
+/// The options for CGI programs that are named at the origin, of which so many run at a time. Their environment has `PATH`, as
+/// that of all programs beside an application, and these variables.
 #[must_use]
 pub fn cgi_host(
-    settings: &Configuration,
+    scope: &Scope,
+    origin: &Origin,
     processes: usize,
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> CgiHostOptions {
     /// Where programs are on every system.
     const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+    let settings = &scope.configuration;
     let count = |name| usize::try_from(settings.integer(name)).unwrap_or(usize::MAX);
-    let path = env::var_os("PATH").unwrap_or_else(|| PATH.into());
+    let path = program_path(scope, origin).value();
+    let path = path.or_else(|| env::var_os("PATH"));
+    let path = path.unwrap_or_else(|| PATH.into());
     CgiHostOptions {
         processes,
         queue_length: count("runner.request.queue_length"),

@@ -303,6 +303,35 @@ async fn a_process_that_has_ended_gets_no_request_even_if_nobody_has_noticed() {
     alive.kill();
 }
 
+/// The system has not told of its end yet, and may not have closed its socket.
+#[tokio::test]
+async fn a_process_that_breaks_off_and_is_about_to_end_gets_no_request() {
+    let servers = Servers::<char>::of_program(limits(1, true));
+    let processes = [process(), process()];
+    for (port, process) in [(1, &processes[0]), (2, &processes[1])] {
+        servers.add_process(address(port), Arc::downgrade(process), u64::MAX);
+    }
+    let lease = Lease::of(&servers, unknown()).await.expect("a server");
+    // It goes on: this was a fault of the request.
+    lease.broken_off();
+    assert!(port(&lease) == 1 && !lease.is_over());
+    drop(lease);
+    let mut lease = Lease::of(&servers, unknown()).await.expect("a server");
+    assert_eq!(port(&lease), 1);
+    processes[0].kill();
+    assert!(processes[0].is_ending());
+    lease.broken_off();
+    assert!(lease.is_over());
+    let next = Lease::of(&servers, unknown()).await.expect("a server");
+    assert_eq!(port(&next), 2);
+    drop(next);
+    // The one that was lost may go there, too, and was no answer of the first.
+    let first = Arc::clone(lease.server());
+    assert!(lease.renew().await);
+    assert_eq!((port(&lease), first.counts().requests), (2, 1));
+    processes[1].kill();
+}
+
 #[tokio::test]
 async fn clients_take_turns_where_requests_wait() {
     let servers: Arc<Servers<char>> = Servers::new(

@@ -40,7 +40,7 @@ pub enum ServerSource {
     /// They run, at these addresses.
     Addresses(Vec<ServerAddress>),
     /// They are processes of a program, which runner starts.
-    Program(ProgramName),
+    Program(Box<ProgramName>),
 }
 
 /// How many requests servers have, and how long these may wait for one.
@@ -87,7 +87,7 @@ impl UpstreamName {
     pub fn program(&self) -> Option<&ProgramName> {
         match &self.source {
             ServerSource::Addresses(_) => None,
-            ServerSource::Program(program) => Some(program),
+            ServerSource::Program(program) => Some(&**program),
         }
     }
 }

@@ -5,6 +5,7 @@ Plain Python, which speaks HTTP here itself: it does not know that it is Python.
 path of a Unix socket; further ones say how it misbehaves.
 """
 
+import ctypes
 import http.server
 import os
 import signal
@@ -55,6 +56,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for number in range(100000):
                 print("line %d of a flood, which is longer than the lines of programs are that say something" % number)
             sys.stdout.flush()
+        elif self.path == "/close":
+            self.close_connection = True
+            return
         elif self.path == "/stay":
             stay()
         body = text.encode()
@@ -109,6 +113,9 @@ def main():
     else:
         server = UnixServer(HABITS[0], Handler)
     print("listening", flush=True)
+    if "headless" in HABITS:
+        threading.Thread(target=server.serve_forever).start()
+        ctypes.CDLL(None).pthread_exit(None)
     server.serve_forever()
 
 

@@ -30,13 +30,14 @@ further than the folder. A file instead of a folder is the program for all
 requests: `serve cgi-bin /usr/lib/git-core/git-http-backend`.
 
 Each request has a process of its own, in the program's folder. Its environment
-is the request (RFC 3875), `PATH`, and the variables of `runner.environment`,
-`runner.environment_file` and `--env`. At most N run at a time; further requests
-wait (`runner.request.queue_length` and `.queue_timeout`). A process is ended,
-with all that it has started, when its client leaves, and when it has not begun
-its response in time (`runner.request.timeout`). What a process leaves that has
-answered and ended, such as a job in the background, goes on until the server
-stops or reloads. What it writes to standard error is in the log.
+is the request (RFC 3875), `PATH` (with `.venv/bin` beside the file first), and
+the variables of `runner.environment`, `runner.environment_file` and `--env`. At
+most N run at a time; further requests wait (`runner.request.queue_length` and
+`.queue_timeout`). A process is ended, with all that it has started, when its
+client leaves, and when it has not begun its response in time
+(`runner.request.timeout`). What a process leaves that has answered and ended,
+such as a job in the background, goes on until the server stops or reloads. What
+it writes to standard error is in the log.
 
 `--interpreter .pl=/usr/bin/perl` has Perl run files whose names end in `.pl`,
 executable or not.",
@@ -113,7 +114,7 @@ fn named(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
         place,
         follow: arguments.options.get_flag("follow"),
         interpreters,
-        host: worker_options::cgi_host(&scope.configuration, processes, environment),
+        host: worker_options::cgi_host(scope, &word.origin, processes, environment),
     })))
 }
 

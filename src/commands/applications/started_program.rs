@@ -156,6 +156,7 @@ fn command(scope: &Scope, exec: &Word, words: Vec<Word>) -> Result<ProgramComman
     Ok(ProgramCommand {
         program: side.program,
         arguments,
+        path: side.path,
         shown: shell_words::join(hidden_words(shown)),
     })
 }

@@ -41,7 +41,8 @@ With `exec:`, runner starts the servers: `serve upstream http exec: node app.js`
 COMMAND is an HTTP server in any language, and all words behind it are its own.
 Each process listens at a port of its own, which is in its environment (`PORT`,
 and `HOST`) and in its words in place of `{port}`; or at the Unix socket whose
-path is in place of `{socket}`. It begins in the folder of the file, and is ready
+path is in place of `{socket}`. It begins in the folder of the file, with the
+programs of the applications' Python (`.venv/bin`) first in `PATH`, and is ready
 when it accepts connections or, with `--ready PATH`, when it answers that with
 2xx or 3xx. A process that leaves three questions for `--health PATH` in a row
 without such an answer until the next one is replaced. PHP without PHP-FPM:
@@ -192,7 +193,7 @@ fn program(
         // A process of PHP answers one request at a time.
         UpstreamScheme::FastCgi => 1,
     };
-    let source = ServerSource::Program(program);
+    let source = ServerSource::Program(Box::new(program));
     application(scope, arguments, (scheme, source, at_a_time), &word)
 }
 

@@ -304,6 +304,7 @@ fn problems_of(
     let served = node.as_ref().and_then(|node| node.served());
     problems.extend(served.as_ref().and_then(unlogged));
     if let Some(served) = served {
+        problems.extend(served.circles());
         problems.extend(import(&served, imports));
     }
     let supervised = node.as_ref().and_then(|node| node.supervised());
@@ -404,6 +405,7 @@ fn shortcut(
                     scope: scope.clone(),
                     application,
                     arguments: Vec::new(),
+                    endpoints: Vec::new(),
                     is_behind_web_server: false,
                     takes_passed: false,
                 })

@@ -81,6 +81,7 @@ impl Node for Cgi {
             scope: self.scope.clone(),
             application: self.application.clone(),
             arguments: Vec::new(),
+            endpoints: Vec::new(),
             is_behind_web_server: true,
             takes_passed: false,
         })

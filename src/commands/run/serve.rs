@@ -17,10 +17,9 @@ use crate::plan::address::{
     PlacedUrl, configured_urls, override_url, parse_port, take_urls, takes_passed, unless_passed,
 };
 use crate::plan::application::ApplicationName;
-use crate::plan::application::circles::upstream_circles;
 use crate::plan::application::recipe::Recipe;
 use crate::plan::development::{Development, ReloadMode};
-use crate::plan::gateway::{Audience, Gateway};
+use crate::plan::gateway::{Audience, Endpoint, Gateway, Protocol};
 use crate::plan::gateway_options;
 use crate::plan::pages;
 use crate::plan::tls::{self, TlsPlaces, https_settings};
@@ -187,8 +186,19 @@ impl Serve {
         self
     }
 
-    fn circles(&self) -> Vec<Diagnostic> {
-        upstream_circles(&self.scope, &self.application, &self.urls)
+    fn as_served(&self) -> Served {
+        let endpoints = self.urls.iter().map(|placed| Endpoint {
+            url: placed.url.clone(),
+            protocol: Protocol::Http,
+        });
+        Served {
+            scope: self.scope.clone(),
+            application: self.application.clone(),
+            arguments: self.arguments.clone(),
+            endpoints: endpoints.collect(),
+            is_behind_web_server: false,
+            takes_passed: takes_passed(&self.urls),
+        }
     }
 
     fn tls_places(&self) -> TlsPlaces<'_> {
@@ -216,7 +226,7 @@ impl Node for Serve {
             supervision,
         )?;
         plan.warnings.extend(doubts);
-        plan.warnings.extend(self.circles());
+        plan.warnings.extend(self.as_served().circles());
         if self.makes_certificate && !tls::has_certificate(&self.scope) {
             plan.note = Some(THROW_AWAY);
         }
@@ -249,18 +259,11 @@ impl Node for Serve {
     fn address_problems(&self) -> Option<Vec<Diagnostic>> {
         let mut problems = tls::problems(&self.scope, self.tls_places());
         problems.extend(pages::problems(&self.scope, &self.urls));
-        problems.extend(self.circles());
         Some(problems)
     }
 
     fn served(&self) -> Option<Served> {
-        Some(Served {
-            scope: self.scope.clone(),
-            application: self.application.clone(),
-            arguments: self.arguments.clone(),
-            is_behind_web_server: false,
-            takes_passed: takes_passed(&self.urls),
-        })
+        Some(self.as_served())
     }
 
     fn supervisable(&self) -> Option<&Scope> {

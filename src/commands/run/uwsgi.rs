@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::plan::address::{PlacedUrl, take_socket_url, takes_passed, unless_passed};
 use crate::plan::application::ApplicationName;
 use crate::plan::application::recipe::Recipe;
-use crate::plan::gateway::{Audience, Gateway};
+use crate::plan::gateway::{Audience, Endpoint, Gateway, Protocol};
 use crate::plan::gateway_options;
 use crate::supervisor::supervision::Supervision;
 
@@ -66,6 +66,21 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Uwsgi, Failure> {
 }
 
 impl Uwsgi {
+    fn as_served(&self) -> Served {
+        let endpoint = Endpoint {
+            url: ServerUrl::clear(self.url.clone()),
+            protocol: Protocol::Uwsgi,
+        };
+        Served {
+            scope: self.scope.clone(),
+            application: self.application.clone(),
+            arguments: Vec::new(),
+            endpoints: vec![endpoint],
+            is_behind_web_server: true,
+            takes_passed: self.takes_passed(),
+        }
+    }
+
     /// Without a URL, any sockets that are passed are served.
     fn takes_passed(&self) -> bool {
         self.url_origin.as_ref().is_none_or(|origin| {
@@ -79,7 +94,7 @@ impl Uwsgi {
 
 impl Node for Uwsgi {
     fn job(&self, supervision: Option<&Supervision>) -> Result<Job<'_>, Failure> {
-        let plan = Plan::new(
+        let mut plan = Plan::new(
             &self.scope,
             vec![ServerUrl::clear(self.url.clone())],
             Gateway::Uwsgi(gateway_options::uwsgi(&self.scope.configuration)),
@@ -87,6 +102,7 @@ impl Node for Uwsgi {
             Recipe::of(&self.scope, &self.application, &[])?,
             supervision,
         )?;
+        plan.warnings.extend(self.as_served().circles());
         Ok(Job::Serve(Box::new(plan)))
     }
 
@@ -105,13 +121,7 @@ impl Node for Uwsgi {
     }
 
     fn served(&self) -> Option<Served> {
-        Some(Served {
-            scope: self.scope.clone(),
-            application: self.application.clone(),
-            arguments: Vec::new(),
-            is_behind_web_server: true,
-            takes_passed: self.takes_passed(),
-        })
+        Some(self.as_served())
     }
 
     fn supervisable(&self) -> Option<&Scope> {

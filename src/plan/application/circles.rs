@@ -6,8 +6,8 @@ use crate::gateway::socket::server_url::ServerUrl;
 use crate::gateway::socket::url::{Host, SocketUrl};
 use crate::interface::Scheme;
 use crate::line::scope::Scope;
-use crate::plan::address::PlacedUrl;
 use crate::plan::application::{ApplicationName, BuiltIn};
+use crate::plan::gateway::{Endpoint, Protocol};
 use crate::syntax::Diagnostic;
 use crate::upstream::server_address::ServerAddress;
 use crate::upstream::upstream_options::{ServerSource, UpstreamName, UpstreamProtocol};
@@ -40,14 +40,14 @@ pub fn redirect_circles(scope: &Scope, application: &ApplicationName) -> Vec<Dia
     circles.collect()
 }
 
-/// The servers of an application that listens by HTTP at these addresses which are that server itself: each request that is
-/// passed on to it comes back. One that arrives with another path is no such request, since another route may answer it.
-/// These are warnings: the server answers what it does not pass on.
+/// The servers of an application that is served at these endpoints which are that server itself: each request that is passed on
+/// to it comes back, or is not understood where it speaks another protocol. One that arrives with another path is no such
+/// request, since another route may answer it. These are warnings: the server answers what it does not pass on.
 #[must_use]
 pub fn upstream_circles(
     scope: &Scope,
     application: &ApplicationName,
-    urls: &[PlacedUrl],
+    endpoints: &[Endpoint],
 ) -> Vec<Diagnostic> {
     let mut circles = Vec::new();
     for (key, mounted) in all_mounted(application) {
@@ -60,7 +60,7 @@ pub fn upstream_circles(
             else {
                 continue;
             };
-            for (address, url) in own_addresses(servers, &key, urls) {
+            for (address, url) in own_addresses(servers, &key, endpoints) {
                 let address = servers.protocol.scheme().url(address);
                 let message =
                     format!("`{address}` leads back to this server, which listens on `{url}`");
@@ -74,25 +74,25 @@ pub fn upstream_circles(
     circles
 }
 
-/// The addresses of servers that are among these, by which a request comes back to the route that has passed it on.
+/// The addresses of servers that are those of these endpoints, by which a request comes back to the route that has passed it on.
 fn own_addresses<'a>(
     servers: &'a UpstreamName,
     key: &RouteKey,
-    urls: &'a [PlacedUrl],
+    endpoints: &'a [Endpoint],
 ) -> Vec<(&'a ServerAddress, &'a ServerUrl)> {
-    let (UpstreamProtocol::Http(options), ServerSource::Addresses(addresses)) =
-        (&servers.protocol, &servers.source)
-    else {
+    let ServerSource::Addresses(addresses) = &servers.source else {
         return Vec::new();
     };
-    if options.strips_prefix && !key.path.is_empty() {
-        return Vec::new();
-    }
+    let changes_path = match &servers.protocol {
+        UpstreamProtocol::Http(options) => options.strips_prefix && !key.path.is_empty(),
+        UpstreamProtocol::FastCgi(_) => false,
+    };
     let own = |address: &'a ServerAddress| {
         let server = ServerUrl::clear(socket(address));
-        let mut urls = urls.iter().map(|placed| &placed.url);
-        let url = urls.find(|url| url.scheme == Scheme::Http && url.collides_with(&server));
-        url.map(|url| (address, url))
+        let mut endpoints = endpoints.iter();
+        let own = endpoints.find(|endpoint| endpoint.url.collides_with(&server))?;
+        let is_understood = own.protocol == Protocol::Http && own.url.scheme == Scheme::Http;
+        (!(changes_path && is_understood)).then_some((address, &own.url))
     };
     addresses.iter().filter_map(own).collect()
 }

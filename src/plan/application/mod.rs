@@ -127,7 +127,7 @@ impl ApplicationName {
             program: command.program.clone(),
             arguments: command.arguments.clone(),
             begins_in: program.begins_in.clone(),
-            tools: None,
+            path: command.path.clone(),
             is_served: false,
         };
         unrunnable(scope, origin, &program)

@@ -6,8 +6,8 @@ use std::fmt;
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::protocol::fastcgi::record::{
-    BeginRequest, MANAGEMENT, MalformedRecord, RESPONDER, Record, RecordKind, RequestEnd,
-    put_records, take_record,
+    BeginRequest, MANAGEMENT, MalformedRecord, ProtocolStatus, RESPONDER, Record, RecordKind,
+    RequestEnd, put_records, take_record,
 };
 
 #[cfg(test)]
@@ -38,6 +38,11 @@ pub fn put_body(into: &mut BytesMut, part: impl Buf) {
 /// Writes the end of a request's body.
 pub fn put_body_end(into: &mut BytesMut) {
     put_records(into, RecordKind::Stdin, ID, &b""[..]);
+}
+
+/// Writes the answer to a request that no application will begin (§5.5), on its behalf.
+pub fn put_refusal(into: &mut BytesMut) {
+    ProtocolStatus::Overloaded.put_end(into, ID);
 }
 
 /// What an application has sent.

@@ -1,6 +1,5 @@
 //! A program to be kept running, as the configuration names it.
 
-use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
@@ -12,7 +11,7 @@ use std::process::{Command, Stdio};
 use anyhow::bail;
 use rustix::fs::{Access, access};
 
-use crate::children;
+use crate::children::search_path::SearchPath;
 use crate::current_folder;
 use crate::descriptor_limit;
 use crate::permission;
@@ -45,8 +44,8 @@ pub struct SideProgram {
     pub arguments: Vec<OsString>,
     /// The folder in which it begins.
     pub begins_in: PathBuf,
-    /// The folder that comes first in its `PATH`, if one does: the programs of the Python that applications run in.
-    pub tools: Option<PathBuf>,
+    /// Its `PATH`.
+    pub path: SearchPath,
     /// Whether it is the program that is supervised: a reload restarts it in any case.
     pub is_served: bool,
 }
@@ -57,31 +56,13 @@ impl SideProgram {
         self.program.as_bytes().contains(&b'/')
     }
 
-    /// Where its name is found: as the system will find it, unless a setting gives it another `PATH`.
-    fn on_path(&self) -> Option<PathBuf> {
-        let tool = self.tools.as_ref().map(|folder| folder.join(&self.program));
-        tool.filter(|tool| children::is_program(tool))
-            .or_else(|| children::on_path(&self.program).next())
-    }
-
-    /// Its `PATH`, where that differs from ours.
-    fn path_variable(&self) -> Option<OsString> {
-        let inherited = env::var_os("PATH").unwrap_or_default();
-        let inherited =
-            env::split_paths(&inherited).filter(|folder| !folder.as_os_str().is_empty());
-        // A folder with a `:` in its name cannot stand there.
-        env::join_paths(self.tools.iter().cloned().chain(inherited))
-            .ok()
-            .filter(|_| self.tools.is_some())
-    }
-
     /// The files that it consists of, as far as its words tell: the program, and the script that it interprets, such as
     /// `app.py` in `python app.py`.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let program = match self.is_path() {
             true => Some(PathBuf::from(&self.program)),
-            false => self.on_path(),
+            false => self.path.find(&self.program),
         };
         let first = self.arguments.iter().find(|word| !is_option(word));
         let script = first.map(|word| self.begins_in.join(word));
@@ -119,7 +100,7 @@ impl SideProgram {
     pub(super) fn command(&self, environment: &EnvironmentChanges) -> io::Result<Command> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).env("PWD", &self.begins_in);
-        if let Some(path) = self.path_variable() {
+        if let Some(path) = self.path.value() {
             command.env("PATH", path);
         }
         for (name, value) in environment {
@@ -148,7 +129,7 @@ impl SideProgram {
     /// There is no such program, or it may not be executed.
     pub fn find(&self) -> anyhow::Result<()> {
         if !self.is_path() {
-            return match self.on_path() {
+            return match self.path.find(&self.program) {
                 Some(_) => Ok(()),
                 None => bail!("cannot run `{self}`: it is not found in `PATH`"),
             };

@@ -19,6 +19,8 @@ pub(super) enum AskFailure {
     Headless(MalformedHead),
     /// The application has refused the request.
     Refused(u8),
+    /// The process for which the request has waited has ended, and no other was free in time.
+    Ended,
 }
 
 impl fmt::Display for AskFailure {
@@ -43,6 +45,9 @@ impl fmt::Display for AskFailure {
                 }
                 status => write!(formatter, "it does not take the request (status {status})"),
             },
+            Self::Ended => formatter.write_str(
+                "it has ended before it had taken the request, and no other process was free in time",
+            ),
         }
     }
 }
@@ -53,8 +58,21 @@ impl AskFailure {
         matches!(self, Self::Unreachable(error) if error.kind() == io::ErrorKind::TimedOut)
     }
 
-    /// Whether the application says that it has too much to do.
-    pub(super) fn is_overload(&self) -> bool {
+    /// Whether the connection broke. Whether the application has begun the request, cannot be seen from that.
+    pub(super) fn is_break(&self) -> bool {
+        matches!(
+            self,
+            Self::Broken(ExchangeFailure::Closed | ExchangeFailure::Broken(_), _)
+        )
+    }
+
+    /// Whether the application says that it has too much to do. It has not begun the request.
+    pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused(status) if *status == ProtocolStatus::Overloaded as u8)
+    }
+
+    /// Whether the request may be answered a little later.
+    pub(super) fn is_overload(&self) -> bool {
+        self.is_refusal() || matches!(self, Self::Ended)
     }
 }

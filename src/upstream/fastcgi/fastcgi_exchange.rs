@@ -60,6 +60,8 @@ pub(super) struct FastCgiExchange<S> {
     keep: bool,
     /// Nothing more can be sent. The answer may have come all the same.
     is_deaf: bool,
+    /// The connection has taken a byte of the request.
+    has_sent: bool,
     /// A byte of the answer has come.
     has_answer: bool,
     /// The answer is complete.
@@ -123,9 +125,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FastCgiExchange<S> {
             progress,
             keep,
             is_deaf: false,
+            has_sent: false,
             has_answer: false,
             is_over: false,
         }
+    }
+
+    /// Whether the application may have got anything of the request.
+    pub(super) fn has_sent(&self) -> bool {
+        self.has_sent
     }
 
     /// Whether a byte of the answer has come: the request was begun.
@@ -180,7 +188,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FastCgiExchange<S> {
                         let error = io::ErrorKind::WriteZero.into();
                         return Poll::Ready(Err(ExchangeFailure::Broken(error)));
                     }
-                    Ok(count) => self.outgoing.advance(count),
+                    Ok(count) => {
+                        self.has_sent = true;
+                        self.outgoing.advance(count);
+                    }
                     Err(error) => return Poll::Ready(Err(ExchangeFailure::Broken(error))),
                 }
             }

@@ -5,12 +5,16 @@
 //!   meanwhile. So none is kept while another of ours to that server has got no answer yet, which may wait for that
 //!   process ([`unanswered_connections`] says why no number is learnt); and none for long.
 //! - A request that changes something (RFC 9110 §9.2.1) goes out on a connection of its own, which no process can have left
-//!   in between. Any other is sent again, twice at most, if its connection breaks before a byte of the answer has come.
+//!   in between. Any other is sent again, twice at most, if its connection breaks before a byte of the answer has come; and
+//!   this one, too, if no byte of it was sent.
+//! - A process of a program that ends without having accepted the connection of a request refuses it, and another one gets it,
+//!   whatever it is ([`programs`](super::programs)).
 //! - A server that is being started again is waited for a moment.
 
 mod ask_failure;
 pub mod fastcgi_client_options;
 mod fastcgi_exchange;
+mod headed_answer;
 mod stderr_lines;
 mod unanswered_connections;
 
@@ -18,23 +22,24 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::header;
+use bytes::Bytes;
 use rustix::io::Errno;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::interface::RequestName;
-use crate::interface::master_status::Status;
+use crate::interface::master_status::{QueueStatus, Status};
 use crate::interface::{BlockSender, Blocks, Depot, Errors, RequestBody, Response, ResponseBody};
 use crate::log::LogKind;
-use crate::protocol::cgi::program_head::{HeadReader, ProgramHead};
-use crate::protocol::fastcgi::record::{ProtocolStatus, RequestEnd};
+use crate::protocol::cgi::program_head::ProgramHead;
 use crate::protocol::fastcgi::requester::Answered;
 use crate::upstream::exchange_phase::{ExchangePhase, ExchangeProgress};
 use crate::upstream::fastcgi::ask_failure::AskFailure;
 use crate::upstream::fastcgi::fastcgi_exchange::{ExchangeFailure, FastCgiExchange};
+use crate::upstream::fastcgi::headed_answer::{
+    HeadedAnswer, ServerExchange, is_endless, receive_head,
+};
 use crate::upstream::fastcgi::stderr_lines::StderrLines;
 use crate::upstream::fastcgi::unanswered_connections::{
     UnansweredConnection, UnansweredConnections,
@@ -60,7 +65,6 @@ const RESTART: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
 type FastCgiLease = Lease<UpstreamStream>;
-type ServerExchange = FastCgiExchange<UpstreamStream>;
 
 /// The FastCGI servers of one application.
 #[derive(Debug)]
@@ -92,14 +96,6 @@ pub struct FastCgiRequest {
     pub name: RequestName,
     /// Where goes what the application says about it.
     pub errors: Errors,
-}
-
-/// An answer whose head has come.
-struct HeadedAnswer {
-    head: ProgramHead,
-    /// The part of the body that came with it.
-    body: BytesMut,
-    exchange: ServerExchange,
 }
 
 impl FastCgiServers {
@@ -178,18 +174,15 @@ impl FastCgiServers {
         progress: &ExchangeProgress,
     ) -> Result<HeadedAnswer, AskFailure> {
         // A process that dies may close its connections before its socket, so that at once is too early for one of them.
-        let pauses: &[Duration] = match request.is_safe {
-            true => &[Duration::ZERO, PAUSE],
-            false => &[],
-        };
-        let mut pauses = pauses.iter();
+        let mut pauses = [Duration::ZERO, PAUSE].iter();
         loop {
             progress.enter(ExchangePhase::Connect);
             let (stream, unanswered) = self.connection(lease, request.is_safe).await?;
             let keep = !self.is_wanted(lease, unanswered.as_ref());
             let (params, body) = (&request.params, &request.body);
             let mut exchange = FastCgiExchange::new(stream, keep, params, body, progress.clone());
-            match head(&mut exchange, unanswered, errors, progress).await {
+            let head = receive_head(&mut exchange, unanswered, errors, progress);
+            let failure = match head.await {
                 Ok((head, body)) => {
                     return Ok(HeadedAnswer {
                         head,
@@ -197,13 +190,23 @@ impl FastCgiServers {
                         exchange,
                     });
                 }
-                Err(AskFailure::Broken(
-                    ExchangeFailure::Closed | ExchangeFailure::Broken(_),
-                    _,
-                )) if !exchange.has_answer() && pauses.len() > 0 => {
-                    sleep(pauses.next().copied().unwrap_or_default()).await;
+                Err(failure) => failure,
+            };
+            if failure.is_refusal() && lease.is_over() {
+                progress.enter(ExchangePhase::Connect);
+                match lease.renew().await {
+                    true => continue,
+                    false => return Err(AskFailure::Ended),
                 }
-                Err(failure) => return Err(failure),
+            }
+            if failure.is_break() {
+                lease.broken_off();
+            }
+            let may_be_sent_again =
+                !exchange.has_sent() || request.is_safe && !exchange.has_answer();
+            match pauses.next() {
+                Some(pause) if failure.is_break() && may_be_sent_again => sleep(*pause).await,
+                Some(_) | None => return Err(failure),
             }
         }
     }
@@ -214,6 +217,10 @@ impl FastCgiServers {
         lease: &mut FastCgiLease,
         is_safe: bool,
     ) -> Result<(UpstreamStream, Option<UnansweredConnection>), AskFailure> {
+        if lease.is_over() {
+            // If there is none in time, the attempt to connect fails below.
+            lease.renew().await;
+        }
         let mut tried = Vec::new();
         loop {
             while let Some(kept) = lease.take_kept(KEPT) {
@@ -289,7 +296,7 @@ impl FastCgiServers {
             lease,
             errors,
             name: name.clone(),
-            ends_with_version: goes_on(&head),
+            ends_with_version: is_endless(&head),
             _token: token,
         };
         match broken {
@@ -364,6 +371,10 @@ impl FastCgiServers {
     #[must_use]
     pub fn status(&self) -> Status {
         let mut status = Status {
+            queue: QueueStatus {
+                length: self.servers.waiting(),
+                oldest: None,
+            },
             servers: self.servers.status(),
             delivering: self.depot.delivering(),
             ..Status::default()
@@ -382,48 +393,6 @@ fn shown(server: &UpstreamServer<UpstreamStream>) -> String {
 fn is_away(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::CONNREFUSED | Errno::NOENT))
-}
-
-/// Whether a response has no end of its own.
-fn goes_on(head: &ProgramHead) -> bool {
-    let kind = head.headers.get(header::CONTENT_TYPE);
-    let kind = kind.map_or(&b""[..], |kind| kind.as_bytes());
-    [&b"text/event-stream"[..], b"multipart/x-mixed-replace"]
-        .iter()
-        .any(|endless| {
-            let begin = kind.get(..endless.len());
-            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(endless))
-        })
-}
-
-/// Receives until the head of a response is complete. The part of the body that came with it follows.
-async fn head(
-    exchange: &mut ServerExchange,
-    unanswered: Option<UnansweredConnection>,
-    errors: &mut StderrLines,
-    progress: &ExchangeProgress,
-) -> Result<(ProgramHead, BytesMut), AskFailure> {
-    let mut reader = HeadReader::default();
-    let mut first = exchange.next().await;
-    // A process has it.
-    drop(unanswered);
-    loop {
-        match first.map_err(|failure| AskFailure::Broken(failure, progress.phase()))? {
-            Answered::Output(part) => match reader.push(&part) {
-                Ok(Some((head, body))) => return Ok((head, BytesMut::from(body))),
-                Ok(None) => {}
-                Err(bad) => return Err(AskFailure::Headless(bad)),
-            },
-            Answered::Errors(text) => errors.add(text),
-            Answered::End(RequestEnd { protocol, .. })
-                if protocol != ProtocolStatus::Complete as u8 =>
-            {
-                return Err(AskFailure::Refused(protocol));
-            }
-            Answered::End(_) => return Err(AskFailure::Headless(reader.ended())),
-        }
-        first = exchange.next().await;
-    }
 }
 
 /// A response whose body goes on.
@@ -475,6 +444,7 @@ impl BodyPump {
 
     /// The client learns that the body is cut off from its sender, which is dropped.
     fn broken(self, failure: &ExchangeFailure) {
+        self.lease.broken_off();
         let server = shown(self.lease.server());
         let line = format!(
             "the response to {} was broken off: {server}: {failure}",

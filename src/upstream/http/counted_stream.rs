@@ -1,4 +1,5 @@
-//! A connection that counts what comes in, so that it is known whether a server has begun to answer.
+//! A connection that counts what comes in and goes out, so that it is known whether a server has begun to answer, and whether
+//! it has got anything of a request.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,33 +12,50 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::upstream::upstream_stream::UpstreamStream;
 
-/// The number of bytes that have come in on a connection.
+/// How many bytes have come in on a connection, and have gone out.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ReceivedBytes(Arc<AtomicU64>);
+pub(super) struct StreamCounts(Arc<Counters>);
 
-impl ReceivedBytes {
-    /// The number.
-    pub(super) fn get(&self) -> u64 {
-        self.0.load(Relaxed)
+#[derive(Debug, Default)]
+struct Counters {
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+impl StreamCounts {
+    /// How many have come in.
+    pub(super) fn received(&self) -> u64 {
+        self.0.received.load(Relaxed)
+    }
+
+    /// How many the system has taken to be sent.
+    pub(super) fn sent(&self) -> u64 {
+        self.0.sent.load(Relaxed)
+    }
+
+    fn add_sent(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(count)) = written {
+            self.0.sent.fetch_add(*count as u64, Relaxed);
+        }
     }
 }
 
-/// A connection and its number.
+/// A connection and its counts.
 #[derive(Debug)]
 pub(super) struct CountedStream {
     stream: UpstreamStream,
-    received: ReceivedBytes,
+    counts: StreamCounts,
 }
 
 impl CountedStream {
-    /// A connection on which nothing has come in.
-    pub(super) fn new(stream: UpstreamStream) -> (Self, ReceivedBytes) {
-        let received = ReceivedBytes::default();
+    /// A connection that was not used yet.
+    pub(super) fn new(stream: UpstreamStream) -> (Self, StreamCounts) {
+        let counts = StreamCounts::default();
         let counted = Self {
             stream,
-            received: received.clone(),
+            counts: counts.clone(),
         };
-        (counted, received)
+        (counted, counts)
     }
 }
 
@@ -52,7 +70,7 @@ impl AsyncRead for CountedStream {
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
         let count = buffer.filled().len() - before;
         if count > 0 {
-            this.received.0.fetch_add(count as u64, Relaxed);
+            this.counts.0.received.fetch_add(count as u64, Relaxed);
         }
         read
     }
@@ -64,7 +82,10 @@ impl AsyncWrite for CountedStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.counts.add_sent(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -72,7 +93,10 @@ impl AsyncWrite for CountedStream {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, parts)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(context, parts);
+        this.counts.add_sent(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 
-use crate::upstream::http::counted_stream::{CountedStream, ReceivedBytes};
+use crate::upstream::http::counted_stream::{CountedStream, StreamCounts};
 use crate::upstream::http::request_content::RequestContent;
 use crate::upstream::upstream_stream::UpstreamStream;
 
@@ -24,7 +24,7 @@ pub struct HttpConnection {
     sender: SendRequest<RequestContent>,
     driver: Box<Connection<TokioIo<CountedStream>, RequestContent>>,
     has_ended: bool,
-    received: ReceivedBytes,
+    counts: StreamCounts,
 }
 
 /// Why a request was not answered.
@@ -52,7 +52,7 @@ pub(super) enum CollectedBody {
 impl HttpConnection {
     /// A connection on which nothing was sent yet.
     pub(super) async fn new(stream: UpstreamStream) -> hyper::Result<Self> {
-        let (stream, received) = CountedStream::new(stream);
+        let (stream, counts) = CountedStream::new(stream);
         let handshake = Builder::new()
             .max_headers(MAX_FIELDS)
             .handshake(TokioIo::new(stream));
@@ -61,7 +61,7 @@ impl HttpConnection {
             sender,
             driver: Box::new(driver),
             has_ended: false,
-            received,
+            counts,
         })
     }
 
@@ -93,7 +93,7 @@ impl HttpConnection {
         &mut self,
         request: http::Request<RequestContent>,
     ) -> Result<http::Response<Incoming>, SendFailure> {
-        let before = self.received.get();
+        let (received, sent) = (self.counts.received(), self.counts.sent());
         let mut answer = pin!(self.sender.try_send_request(request));
         let answered = poll_fn(|context| {
             self.drive(context);
@@ -102,18 +102,15 @@ impl HttpConnection {
                 answered => answered.map(Some),
             }
         });
-        let (error, is_unsent) = match answered.await {
+        let error = match answered.await {
             Some(Ok(response)) => return Ok(response),
-            Some(Err(mut failed)) => {
-                let is_unsent = failed.take_message().is_some();
-                (Some(failed.into_error()), is_unsent)
-            }
-            None => (None, false),
+            Some(Err(failed)) => Some(failed.into_error()),
+            None => None,
         };
         Err(SendFailure {
             error,
-            is_unsent,
-            has_begun: self.received.get() > before,
+            is_unsent: self.counts.sent() == sent,
+            has_begun: self.counts.received() > received,
         })
     }
 

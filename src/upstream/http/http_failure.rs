@@ -25,6 +25,13 @@ impl HttpFailure {
         ))
     }
 
+    /// What has happened, in words.
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            Self::Broken(why) | Self::TooSlow(why) | Self::Loop(why) => why,
+        }
+    }
+
     /// A server has broken off in this phase.
     pub(super) fn broken_off(
         address: &ServerAddress,

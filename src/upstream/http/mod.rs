@@ -1,8 +1,6 @@
 //! HTTP/1.1 with servers (RFC 9112): a request is sent on a connection that is kept, or on a new one.
 //!
-//! - A kept connection may be closed by the server at the moment at which a request is sent on it. Such a request is sent
-//!   once more, on a new connection, if the server cannot have begun it, or if it may be repeated (RFC 9110 §9.2.2) and
-//!   nothing of an answer has come. A request that may not be repeated takes only a connection that was used just now.
+//! - A request that fails before anything of an answer has come may be sent again; `http_exchange` says when.
 //! - A server that cannot be reached is left to rest, and the next one is tried. One that leaves a few requests in a row
 //!   without an answer rests, too.
 //! - 502: no server can be reached, or it breaks off or breaks the protocol before the response has begun; 504: it takes too
@@ -12,14 +10,12 @@
 //!   passed on as it comes; what the client is too slow for is stored, so that the server is free.
 
 use std::hash::{BuildHasher, RandomState};
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use tokio::time::{timeout, timeout_at};
 use tokio_util::task::TaskTracker;
@@ -34,6 +30,7 @@ use crate::protocol::upstream_head;
 use crate::protocol::websocket::client_handshake::ClientOffer;
 use crate::upstream::exchange_phase::{ExchangePhase, ExchangeProgress};
 use crate::upstream::http::http_connection::{CollectedBody, HttpConnection};
+use crate::upstream::http::http_exchange::{BegunAnswer, HttpExchange, KEEP};
 use crate::upstream::http::http_failure::HttpFailure;
 use crate::upstream::http::request_content::RequestContent;
 use crate::upstream::http::response_rest::ResponseRest;
@@ -46,29 +43,17 @@ use crate::upstream::upstream_options::{HttpClientOptions, UpstreamOptions};
 
 mod counted_stream;
 pub mod http_connection;
+mod http_exchange;
 mod http_failure;
 mod request_content;
 mod response_rest;
 mod web_socket_relay;
 
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(5);
-
-/// One part in so many of the time that a request has left is the most that a connection may take: another server can be
-/// tried then.
-const CONNECT_SHARE: u32 = 3;
-
 /// The time that a request has where there is no limit.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
-/// How long a connection is kept, unless the server says how long it does.
-const KEEP: Duration = Duration::from_secs(30);
-
 /// How much earlier than the server it is closed here.
 const MARGIN: Duration = Duration::from_secs(1);
-
-/// How long ago the connection was used at most on which a request is sent that may not be repeated.
-const JUST_NOW: Duration = Duration::from_secs(1);
 
 /// Bodies up to this size in bytes are passed on as a whole if they are there at once, or say how long they are.
 const AT_ONCE: usize = 64 * 1024;
@@ -90,17 +75,6 @@ pub struct HttpClient {
     /// From the time at which they come until their responses are there whole, those that wait for a server too.
     requests: TaskTracker,
     ongoing: OngoingResponses,
-}
-
-/// A response that has begun, and its connection.
-struct BegunResponse(http::Response<Incoming>, HttpConnection);
-
-/// The same, with the request's place at the server.
-struct BegunAnswer {
-    head: http::response::Parts,
-    body: Incoming,
-    connection: HttpConnection,
-    lease: Lease<HttpConnection>,
 }
 
 impl HttpClient {
@@ -205,7 +179,12 @@ impl HttpClient {
                 .then(|| ClientOffer::add_to(to_send.headers_mut(), web_socket_relay::nonce()));
             (to_send, upgrade)
         };
-        let exchanged = self.exchange(name, to_send, &mut lease, deadline, &progress);
+        let exchange = HttpExchange {
+            name,
+            deadline,
+            progress: &progress,
+        };
+        let exchanged = exchange.run(to_send, &mut lease);
         let Ok(exchanged) = timeout_at(deadline.into(), exchanged).await else {
             lease.timed_out();
             let (server, phase) = (lease.server(), progress.phase());
@@ -218,92 +197,6 @@ impl HttpClient {
         let received = timeout_at(deadline.into(), received).await;
         let overdue = || HttpFailure::overdue(server.address(), ExchangePhase::Body, limit);
         received.unwrap_or_else(|_| Err(overdue()))
-    }
-
-    /// Sends a request, up to the head of its response.
-    async fn exchange(
-        &self,
-        name: &RequestName,
-        to_send: impl Fn() -> (http::Request<RequestContent>, Option<ClientOffer>),
-        lease: &mut Lease<HttpConnection>,
-        deadline: Instant,
-        progress: &ExchangeProgress,
-    ) -> Result<(BegunResponse, Option<ClientOffer>), HttpFailure> {
-        let is_repeatable = name.is_idempotent();
-        let longest = match is_repeatable {
-            true => KEEP,
-            false => JUST_NOW,
-        };
-        if let Some(mut connection) = usable(lease, longest).await {
-            let (request, upgrade) = to_send();
-            match connection.send(request).await {
-                Ok(response) => return Ok((BegunResponse(response, connection), upgrade)),
-                Err(failure) if failure.is_unsent || is_repeatable && !failure.has_begun => {}
-                Err(failure) => {
-                    return Err(failure.told(lease.server().address(), progress.phase()));
-                }
-            }
-        }
-        progress.enter(ExchangePhase::Connect);
-        // It is seldom needed, and its future is much larger than all others.
-        let mut connection = Box::pin(self.connect(lease, name, deadline)).await?;
-        let (request, upgrade) = to_send();
-        match connection.send(request).await {
-            Ok(response) => Ok((BegunResponse(response, connection), upgrade)),
-            Err(failure) => {
-                if !failure.has_begun {
-                    // It would have the fewest requests, and get all of them.
-                    lease.rest();
-                }
-                Err(failure.told(lease.server().address(), progress.phase()))
-            }
-        }
-    }
-
-    /// Makes a connection to the server, or else to another one.
-    async fn connect(
-        &self,
-        lease: &mut Lease<HttpConnection>,
-        name: &RequestName,
-        deadline: Instant,
-    ) -> Result<HttpConnection, HttpFailure> {
-        let mut tried = Vec::new();
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let within = CONNECT.min(left / CONNECT_SHARE);
-            let error = match lease.connect(within).await {
-                Ok(stream) => match HttpConnection::new(stream).await {
-                    Ok(connection) => return Ok(connection),
-                    Err(error) => io::Error::other(error),
-                },
-                Err(error) => error,
-            };
-            tried.push(Arc::clone(lease.server()));
-            let is_slow = error.kind() == io::ErrorKind::TimedOut;
-            let address = lease.server().address();
-            let why = match is_slow {
-                true => format!(
-                    "no connection to {address} within {:.1} s",
-                    within.as_secs_f64()
-                ),
-                false => format!("{address} cannot be reached: {error}"),
-            };
-            if !lease.move_on(&tried) {
-                if lease.renew().await {
-                    tried.clear();
-                    continue;
-                }
-                return Err(match is_slow {
-                    true => HttpFailure::TooSlow(why),
-                    false => HttpFailure::Broken(why),
-                });
-            }
-            log_of!(
-                LogKind::Unreachable,
-                about = name.subject(),
-                "{name}: {why}; another server is tried"
-            );
-        }
     }
 
     /// Makes what a server has begun to send a response.
@@ -379,6 +272,7 @@ impl HttpClient {
                 ResponseBody::Stream(blocks)
             }
             CollectedBody::Broken(error) => {
+                answer.lease.broken_off();
                 let (phase, error) = (ExchangePhase::Body, Some(&error));
                 return Err(HttpFailure::broken_off(&address, phase, error));
             }
@@ -426,16 +320,6 @@ impl HttpClient {
     }
 }
 
-/// A kept connection that the server has not closed.
-async fn usable(lease: &Lease<HttpConnection>, longest: Duration) -> Option<HttpConnection> {
-    while let Some(mut connection) = lease.take_kept(longest) {
-        if connection.is_usable().await {
-            return Some(connection);
-        }
-    }
-    None
-}
-
 /// How long a connection is to be kept.
 fn keep_time(fields: &HeaderMap) -> Duration {
     match upstream_head::keep_alive_seconds(fields) {
@@ -454,17 +338,4 @@ fn is_endless(fields: &HeaderMap) -> bool {
         let kind = kind.trim_ascii();
         kinds.iter().any(|it| kind.eq_ignore_ascii_case(it))
     })
-}
-
-impl BegunResponse {
-    fn of(self, lease: Lease<HttpConnection>) -> BegunAnswer {
-        let Self(response, connection) = self;
-        let (head, body) = response.into_parts();
-        BegunAnswer {
-            head,
-            body,
-            connection,
-            lease,
-        }
-    }
 }

@@ -39,6 +39,7 @@ impl ResponseRest {
             block = match next {
                 Some(Ok(next)) => next,
                 Some(Err(error)) => {
+                    self.lease.broken_off();
                     log_of!(
                         LogKind::InvalidAnswer,
                         about = self.name.subject(),

@@ -193,6 +193,7 @@ impl WebSocketRelay {
             let before = moved;
             moved += self.take_client_events(context);
             let (Ok(read), Ok(written)) = (self.read(context), self.write(context)) else {
+                self.lease.broken_off();
                 self.fail(BAD_GATEWAY, "broke off");
                 return Poll::Ready(());
             };

@@ -4,22 +4,30 @@
 //! A port is found by binding it, and is free again by the time that the program binds it: a program cannot be handed a
 //! port that it would bind itself. Two processes of ours never get the same one, since it stays reserved until its process
 //! has ended. If a foreign process is faster, the program ends, and the next one gets another port.
+//!
+//! A socket that runner makes for a process, as its standard input, stays open here for as long as the process runs. So the
+//! connections that the process has not accepted are still there when it has ended, however it did, and are told that nobody
+//! has begun their requests, which go to another process: those that may be sent only once, too. A program that makes its
+//! socket itself takes them with it, and it cannot be seen then what it has read.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::Permissions;
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bytes::BytesMut;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix};
 use tempfile::TempDir;
 
+use crate::protocol::fastcgi::requester::put_refusal;
 use crate::unix_socket::{UnixAddress, stream_socket};
 use crate::upstream::programs::program_settings::{PORT, ProgramListens, SOCKET};
 use crate::upstream::server_address::ServerAddress;
@@ -70,9 +78,37 @@ pub(super) struct OwnAddress {
     pub(super) address: ServerAddress,
     /// Freed when the process has ended.
     _port: Option<ReservedPort>,
+    /// The socket, where runner has made it.
+    listener: Option<UnixListener>,
 }
 
 impl OwnAddress {
+    /// Closes the socket of a process that has ended. The requests on connections that it has not accepted are refused, so that
+    /// they can go elsewhere.
+    pub(super) fn close(&mut self) {
+        let Some(listener) = self.listener.take() else {
+            return;
+        };
+        self.remove_socket();
+        // What the process has left behind shares this. It is about to be ended.
+        if listener.set_nonblocking(true).is_err() {
+            return;
+        }
+        let mut refusal = BytesMut::new();
+        put_refusal(&mut refusal);
+        while let Ok((mut waiting, _)) = listener.accept() {
+            // There is room for it: nothing was sent on this connection before.
+            let _ = waiting.write_all(&refusal);
+        }
+    }
+
+    fn remove_socket(&self) {
+        if let ServerAddress::Unix(path) = &self.address {
+            // Many programs remove it themselves.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
     /// Whether another process listens there, now that its own has ended.
     pub(super) fn is_taken(&self) -> bool {
         match &self.address {
@@ -87,10 +123,7 @@ impl OwnAddress {
 
 impl Drop for OwnAddress {
     fn drop(&mut self) {
-        if let ServerAddress::Unix(path) = &self.address {
-            // Many programs remove it themselves.
-            let _ = std::fs::remove_file(path);
-        }
+        self.remove_socket();
     }
 }
 
@@ -138,6 +171,7 @@ impl Addresses {
                     port: port.0,
                 },
                 _port: Some(port),
+                listener: None,
             };
             return Ok((own, None));
         };
@@ -155,7 +189,10 @@ impl Addresses {
         let own = OwnAddress {
             address: ServerAddress::Unix(path),
             _port: None,
+            listener: socket.map(UnixListener::from),
         };
+        let socket = own.listener.as_ref().map(UnixListener::try_clone);
+        let socket = socket.transpose()?.map(OwnedFd::from);
         Ok((own, socket))
     }
 }
@@ -204,9 +241,15 @@ fn replaced(text: &OsStr, old: &str, new: &[u8]) -> OsString {
 mod tests {
     use std::collections::BTreeSet;
     use std::ffi::OsStr;
+    use std::io::{ErrorKind, Read, Write};
     use std::net::TcpListener;
+    use std::os::unix::net::UnixStream;
+
+    use bytes::BytesMut;
 
     use super::{Addresses, ServerAddress, with_address};
+    use crate::protocol::fastcgi::record::{ProtocolStatus, RequestEnd};
+    use crate::protocol::fastcgi::requester::{Answered, take_answer};
     use crate::upstream::programs::program_settings::ProgramListens;
 
     #[test]
@@ -250,6 +293,41 @@ mod tests {
         assert_eq!(std::fs::read_dir(&inner).expect("it is there").count(), 0);
         drop(addresses);
         assert!(!inner.exists());
+    }
+
+    /// However much of its request was sent.
+    #[test]
+    fn what_waits_for_a_process_that_has_ended_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let addresses = Addresses::new(ProgramListens::StandardInput, folder.path());
+        let addresses = addresses.expect("a folder");
+        let (mut own, socket) = addresses.next(1).expect("a socket");
+        let ServerAddress::Unix(path) = own.address.clone() else {
+            panic!("{own:?}");
+        };
+        let connections = [0, 10, 1000].map(|length| {
+            let mut connection = UnixStream::connect(&path).expect("it listens");
+            connection
+                .write_all(&vec![1; length])
+                .expect("there is room");
+            connection
+        });
+        // The process that has it ends.
+        drop(socket);
+        own.close();
+        for mut connection in connections {
+            let mut answer = BytesMut::zeroed(16);
+            connection.read_exact(&mut answer).expect("an answer");
+            let overloaded = RequestEnd {
+                application: 0,
+                protocol: ProtocolStatus::Overloaded as u8,
+            };
+            let end = take_answer(&mut answer).expect("it is FastCGI");
+            assert_eq!(end, Some(Answered::End(overloaded)));
+        }
+        let refused = UnixStream::connect(&path).expect_err("it does not listen");
+        assert_eq!(refused.kind(), ErrorKind::NotFound);
+        own.close();
     }
 
     #[test]

@@ -233,9 +233,10 @@ impl<C: Send + 'static> ProgramMember<C> {
         self.process.terminate();
     }
 
-    /// It has ended. When its output is read as well, an event says so.
+    /// It has ended, and gets no more requests. When its output is read as well, an event says so.
     pub(super) fn has_ended(&mut self, id: WorkerId, status: ExitStatus, events: &ProgramEvents) {
         self.exit = Some(status);
+        self.own.close();
         let (mut output, events) = (self.process.output.clone(), events.clone());
         let read = async move {
             let _ = tokio::time::timeout(LAST_WORDS, output.ended()).await;

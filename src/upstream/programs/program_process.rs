@@ -22,8 +22,8 @@ use crate::{descriptor_limit, permission, unix};
 /// The time between SIGXCPU and SIGKILL where the processor time is used up, in seconds, as for workers in Python.
 const CPU_GRACE: u64 = 5;
 
-/// After how many requests `php-cgi` ends, 500 without it. One that ends by itself leaves requests behind that had reached its
-/// socket: instead, `runner.workers.max_requests` says when processes are replaced.
+/// After how many requests `php-cgi` ends, 500 without it. Requests wait then until the next one has started: instead,
+/// `runner.workers.max_requests` says when processes are replaced, whose successors start before they end.
 const PHP_MAX_REQUESTS: &str = "PHP_FCGI_MAX_REQUESTS";
 
 /// A process that was started, and leads a group. Dropped, the group is killed.
@@ -58,6 +58,9 @@ impl ProgramProcess {
             command.env(PHP_MAX_REQUESTS, "0");
         }
         command.args(arguments.map(|word| with_address(word, address)));
+        if let Some(path) = words.path.value() {
+            command.env("PATH", path);
+        }
         for (name, value) in &options.processes.environment {
             match value {
                 Some(value) => command.env(name, value),

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::children;
+use crate::children::search_path::SearchPath;
 use crate::upstream::server_address::UpstreamScheme;
 use crate::workers::options::{Resources, RetireAfter};
 
@@ -93,6 +93,8 @@ pub struct ProgramCommand {
     pub program: OsString,
     /// Its arguments, in which [`SOCKET`] and [`PORT`] are replaced.
     pub arguments: Vec<OsString>,
+    /// Its `PATH`.
+    pub path: SearchPath,
     /// As it could be typed, without its secrets.
     pub shown: String,
 }
@@ -154,7 +156,7 @@ impl ProgramCommand {
     pub fn file(&self) -> Option<PathBuf> {
         match self.program.as_bytes().contains(&b'/') {
             true => Some(PathBuf::from(&self.program)),
-            false => children::on_path(&self.program).next(),
+            false => self.path.find(&self.program),
         }
     }
 }

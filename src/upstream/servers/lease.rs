@@ -182,15 +182,35 @@ impl<C: Send + 'static> Lease<C> {
         state.health.timed_out(self.since, Instant::now());
     }
 
-    /// Gets a place at another process of a program, if this one, which cannot be reached, is about to go: the request has
-    /// not begun there. Otherwise, or if none is free in time, the request stays where it is, and this is `false`.
+    /// Notes that the server has broken off, or has closed a connection. If it is a process that is about to end, it gets no
+    /// more requests from now on: until the system has closed its socket, that takes connections, which are lost.
+    pub fn broken_off(&self) {
+        if self.server.is_ending() {
+            self.servers.drain(&self.server);
+        }
+    }
+
+    /// Whether the server is a process that gets no more requests, and has ended or is about to.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let is_drained = lock(&self.server.state).is_drained;
+        is_drained && self.server.is_ending()
+    }
+
+    /// Gets a place at another process of a program, if this one, which cannot be reached or has ended, is about to go: it has
+    /// not answered the request. Otherwise, or if none is free in time, the request stays where it is, and this is `false`.
     pub async fn renew(&mut self) -> bool {
         let servers = Arc::clone(&self.servers);
         if !servers.come_and_go || timeout(SOON, self.server.gone()).await.is_err() {
             return false;
         }
-        let renewed = Self::of(&servers, self.client.clone()).await;
-        renewed.map(|lease| *self = lease).is_ok()
+        let Ok(lease) = Self::of(&servers, self.client.clone()).await else {
+            return false;
+        };
+        // A process that ends before its first answer is not replaced at once: the next one may do the same.
+        lock(&self.server.state).requests -= 1;
+        *self = lease;
+        true
     }
 
     /// Ends the request, and keeps its connection for the next one for a time.

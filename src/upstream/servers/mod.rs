@@ -8,7 +8,8 @@
 //!   on until its client leaves, such as a WebSocket, does not count: a server has little to do for it.
 //! - Processes of a program come and go ([`programs`](super::programs)): the first of them that is free is chosen, so that
 //!   the others may become idle and end, and a request that cannot reach one waits for another. One that has ended is not
-//!   chosen, even if its end has not been reported yet: what may be done only once could not be sent again.
+//!   chosen, even if its end has not been reported yet: what may be done only once could not be sent again. Nor is one that
+//!   has broken off and is about to end: the system closes its connections, and a moment later its socket.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -429,6 +430,12 @@ impl<C> UpstreamServer<C> {
     fn has_ended(&self) -> bool {
         let process = self.process.as_ref().map(Weak::upgrade);
         process.is_some_and(|process| process.is_none_or(|process| process.has_ended()))
+    }
+
+    /// Whether it is a process that has ended or is about to.
+    fn is_ending(&self) -> bool {
+        let process = self.process.as_ref().map(Weak::upgrade);
+        process.is_some_and(|process| process.is_none_or(|process| process.is_ending()))
     }
 
     /// Waits until it is drained.
