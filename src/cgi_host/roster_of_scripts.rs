@@ -76,6 +76,7 @@ impl RosterOfScripts {
                     method: entry.request.method().to_owned(),
                     path: entry.request.target(),
                     age,
+                    answered: false,
                 })],
                 ..WorkerStatus::default()
             }

@@ -60,6 +60,9 @@ pub(super) struct Backlog {
     pub(super) lent: usize,
     /// How long the application has waited for the client.
     pub(super) waited: Duration,
+    /// How long of that since no more is kept, and whether the log has said so.
+    pub(super) held_up: Duration,
+    pub(super) is_reported: bool,
     /// How many bytes of it are counted as being in memory.
     pub(super) in_memory: usize,
     /// It is counted as complete and not yet received.

@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::interface::amounts::time;
+pub use crate::interface::master_status::certificate_status::CertificateStatus;
+
+mod certificate_status;
 
 /// The state of a master. An application fills in what it knows, and has the default of the rest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -167,33 +169,6 @@ pub struct ApplicationStatus {
     pub back_off: Option<BackOff>,
 }
 
-/// A certificate for https.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct CertificateStatus {
-    /// The hosts that it is for.
-    pub names: Vec<String>,
-    /// The moment at which it expires.
-    pub expires: f64,
-}
-
-impl CertificateStatus {
-    /// How long it is valid, as it stands behind `the certificate for NAME`. `now` is in seconds since 1970.
-    #[must_use]
-    pub fn validity(&self, now: f64) -> String {
-        match self.expires - now {
-            left if left > 0.0 => format!("is valid for {}", time(left)),
-            past => format!("expired {} ago", time(-past)),
-        }
-    }
-
-    /// Whether it has expired, or does so within a day. Whatever renews it should have done so long before.
-    #[must_use]
-    pub fn is_overdue(&self, now: f64) -> bool {
-        self.expires - now < 86_400.0
-    }
-}
-
 /// The connections of clients, or of web servers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -340,6 +315,8 @@ pub struct CurrentRequest {
     pub path: String,
     /// The time for which the worker has worked on it.
     pub age: f64,
+    /// Whether its response has begun: it may be the client that takes long for the rest.
+    pub answered: bool,
 }
 
 /// A program that is kept running.

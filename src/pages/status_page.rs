@@ -50,6 +50,7 @@ mod tests {
             method: hostile.to_owned(),
             path: hostile.to_owned(),
             age: 1.0,
+            answered: false,
         })];
         status.failures = vec![RecentFailure {
             at: 0.0,

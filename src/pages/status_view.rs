@@ -208,7 +208,9 @@ fn troubles(status: &Status, now: f64) -> Vec<String> {
         .workers
         .iter()
         .flat_map(|it| it.current.iter().flatten());
-    let slow: Vec<f64> = slow.map(|it| it.age).filter(|age| *age >= SLOW).collect();
+    // A response takes as long as its client.
+    let slow = slow.filter(|it| it.age >= SLOW && !it.answered);
+    let slow: Vec<f64> = slow.map(|it| it.age).collect();
     if let Some(longest) = slow.iter().copied().reduce(f64::max) {
         troubles.push(match slow.len() {
             1 => format!("A request has been running for {}.", time(longest)),
@@ -273,7 +275,13 @@ fn worker(worker: &WorkerStatus) -> WorkerCard {
     let requests = worker.current.iter().flatten();
     let requests: Vec<RunningRequest> = requests
         .map(|request| RunningRequest {
-            what: format!("{} {}", request.method, request.path),
+            what: match request.answered {
+                true => format!(
+                    "{} {} (its response has begun)",
+                    request.method, request.path
+                ),
+                false => format!("{} {}", request.method, request.path),
+            },
             age: time(request.age),
             slow: request.age >= SLOW,
         })

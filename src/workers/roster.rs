@@ -149,6 +149,7 @@ fn currents(worker: &Worker, now: Instant) -> Vec<Option<CurrentRequest>> {
             method: pending.about.method().to_owned(),
             path: pending.about.target(),
             age: seconds(now.saturating_duration_since(since)),
+            answered: pending.is_answered(),
         })
     };
     worker.lanes.iter().map(current).collect()

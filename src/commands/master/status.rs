@@ -48,7 +48,8 @@ Each of the `workers` has `id`, `pid`, `state`, `age`, `requests` (answered so
 far), `rss` (memory in bytes), `in_flight` (requests that it has to answer),
 `web_sockets` (open ones), `lag` (how late its event loop is, by ASGI) and
 `current`: the `method`, `path` and `age` of the request in each of its threads,
-by ASGI of the oldest one. Its state is `starting`, `idle`, `busy`,
+by ASGI of the oldest one, and whether it is `answered`: its response has begun,
+and may wait for its client. Its state is `starting`, `idle`, `busy`,
 `doomed` (its request is overdue) or `leaving`. Each of the `servers` behind an
 `upstream` has `address`, `requests`, `in_flight`, and, while it does not
 answer, how often in a row (`failures`) and for how long (`failing_for`). Where

@@ -334,7 +334,11 @@ fn without_loops<T>(row: [T; 10]) -> [T; 7] {
 /// The age of a request, and its method and path.
 fn now_on(current: &CurrentRequest) -> [String; 2] {
     let (method, path) = (plain(&current.method), plain(&current.path));
-    [time(current.age), format!("{method} {path}")]
+    let begun = match current.answered {
+        true => " (its response has begun)",
+        false => "",
+    };
+    [time(current.age), format!("{method} {path}{begun}")]
 }
 
 /// A line, cut at the width of the terminal.

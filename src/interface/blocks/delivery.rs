@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -105,13 +105,37 @@ impl Delivery {
     /// requests wait for one, a client that has its share, and takes nothing, is not waited for.
     pub(super) async fn wait_without_room(&self, taken: Notified<'_>) {
         let mut taken = pin!(taken);
-        while timeout(WITHOUT_SHARE, taken.as_mut()).await.is_err() {
-            if self.depot.is_crowded() && self.has_no_share() {
+        loop {
+            let begun = Instant::now();
+            let has_taken = timeout(WITHOUT_SHARE, taken.as_mut()).await.is_ok();
+            if !has_taken && self.depot.is_crowded() && self.has_no_share() {
                 self.log(LogKind::NotStored, format_args!(
                     "broke off the response, since other requests wait: its client takes nothing of it, and has its share of what is kept for slow clients (runner.response.max_buffers)"
                 ));
                 return self.break_off();
             }
+            self.note_held_up(begun.elapsed());
+            if has_taken {
+                return;
+            }
+        }
+    }
+
+    /// Notes that the application has waited for the client. The log says it once, if other requests wait as well.
+    fn note_held_up(&self, time: Duration) {
+        let mut backlog = lock(&self.backlog);
+        let left = self.allowance(&backlog).file;
+        // Otherwise it was the disk that was waited for.
+        if left.saturating_sub(backlog.kept.end) < PIECE as u64 || backlog.unwritable {
+            backlog.held_up += time;
+        }
+        let is_long = backlog.held_up >= WITHOUT_SHARE && !backlog.is_reported;
+        if is_long && self.depot.is_crowded() && backlog.recipient == Recipient::Listening {
+            backlog.is_reported = true;
+            drop(backlog);
+            self.log(LogKind::NotStored, format_args!(
+                "other requests wait, since its client takes the response slowly, and no more of it is kept (runner.response.max_buffer, runner.response.max_buffers)"
+            ));
         }
     }
 

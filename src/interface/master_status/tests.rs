@@ -19,7 +19,7 @@ const SENT: &str = r#"{
   "workers": [
     {"id": 7, "pid": 4712, "state": "busy", "age": 60.0, "requests": 9,
       "in_flight": 2, "web_sockets": 1, "lag": 0.25, "rss": 1048576,
-      "current": [null, {"method": "GET", "path": "/", "age": 0.5}]}
+      "current": [null, {"method": "GET", "path": "/", "age": 0.5, "answered": true}]}
   ],
   "programs": [
     {"command": "./worker", "pid": null, "state": "waiting", "age": null, "wait": 0.2, "early_ends": 2,

@@ -20,6 +20,7 @@ fn on(method: &str, path: &str, age: f64) -> Option<CurrentRequest> {
         method: method.to_owned(),
         path: path.to_owned(),
         age,
+        answered: path == "/large",
     })
 }
 
@@ -48,7 +49,7 @@ fn a_busy_server() {
                 WorkerState::Busy,
                 vec![
                     on("GET", "/slow", 12.34),
-                    None,
+                    on("GET", "/large", 3.0),
                     on("POST", "/a\u{1b}b", 0.02),
                 ],
             ),
@@ -107,6 +108,7 @@ runner 1.2, process 4711, serving for 1 d 02 h
  PID  STATE         AGE  REQUESTS    MEMORY    FOR  REQUEST
 4712  idle      2 h 05 m     12345  23.4 MiB
 4713  busy      2 h 05 m     12345  23.4 MiB   12 s  GET /slow
+                                              3.0 s  GET /large (its response has begun)
                                               0.0 s  POST /a\u{fffd}b
    -  starting     0.4 s         0         -
 
