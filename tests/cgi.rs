@@ -137,6 +137,7 @@ async fn run(variables: &[(&str, &str)], input: &'static [u8]) -> Run {
     let spool = SpoolOptions {
         folder: folder.path().to_owned(),
         limit: 3_000_000,
+        ..SpoolOptions::default()
     };
     let output = Output {
         writes: Arc::default(),

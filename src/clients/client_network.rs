@@ -1,5 +1,6 @@
 //! What counts as one client.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// An address, or of IPv6 the 64 bits that a site or a host is given (RFC 6177 §2), in which it chooses its addresses as it
@@ -18,6 +19,16 @@ impl ClientNetwork {
     }
 }
 
+/// The address, or the network in CIDR notation (RFC 4632 §3.1).
+impl fmt::Display for ClientNetwork {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(address) => address.fmt(formatter),
+            IpAddr::V6(network) => write!(formatter, "{network}/64"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::ClientNetwork;
@@ -29,5 +40,8 @@ mod tests {
         assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
         assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
         assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
+        let shown = |text| client(text).to_string();
+        assert_eq!(shown("192.0.2.1"), "192.0.2.1");
+        assert_eq!(shown("2001:db8::1"), "2001:db8::/64");
     }
 }

@@ -85,7 +85,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.http.keep_alive_requests = 1000";
     "runner.http.max_connections" SettingKind::Integer { min: 1, max: 1_000_000 }, DefaultValue::Unset,
         "Open connections, by HTTP or FastCGI, at most",
-        "The largest number of connections that are open at a time, by HTTP or FastCGI. At the limit, each new connection closes the one that has been idle longest; while none is idle, new connections wait. By default, it is what the limit on open files (`ulimit -Hn`) leaves after the share of the workers, at one file a connection, and at most 10000.",
+        "The largest number of connections that are open at a time, by HTTP or FastCGI. At the limit, each new connection closes the one that has been idle longest; while none is idle, new connections wait. One client (an address, or of IPv6 the first 64 bits) cannot keep others out: of the last tenth it has no more requests than it leaves for others. Its further ones wait for their turn, for up to 30 s or until another connection needs the place, and are answered with status 503 then. A trusted proxy (`runner.http.trusted_proxies`) is not limited so; any other is one client. By default, it is what the limit on open files (`ulimit -Hn`) leaves after the share of the workers, at one file a connection, and at most 10000.",
         "runner.http.max_connections = 1000";
     "runner.http.max_field" SettingKind::Integer { min: 256, max: 65_000 }, DefaultValue::Number(16_384),
         "Largest field of a request, in bytes",
@@ -173,7 +173,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.python = 'venv/bin/python'";
     "runner.request.max_body" SettingKind::Size, DefaultValue::Number(1 << 30),
         "Largest request body, in bytes",
-        "The largest request body that is accepted, in bytes. A larger one is answered with status 413. It bounds the space that one request can take in `runner.tmp`. 0 is no limit.",
+        "The largest request body that is accepted, in bytes. A larger one is answered with status 413. It bounds the space that one request can take in `runner.tmp`, which has a limit for each client as well. 0 is no limit.",
         "runner.request.max_body = '10M'";
     "runner.request.queue_length" SettingKind::Integer { min: 0, max: 1_000_000 }, DefaultValue::Number(4000),
         "Requests that may wait for a worker",
@@ -197,7 +197,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.response.max_buffer = '100M'";
     "runner.response.max_buffers" SettingKind::Size, DefaultValue::Number(10 << 30),
         "Bytes kept for all slow clients together",
-        "The bytes that are kept in files of all responses together, while their clients read slowly (`runner.response.max_buffer` is for each). Each client address has as much at most as it leaves for others, so one alone half of it. Beyond this size, nothing more is kept: workers wait for their clients, as they do beyond `runner.response.max_buffer`; while requests wait for a worker, a response is broken off whose client takes nothing for 5 s and has its share. When all of them wait, requests wait in the queue (`runner.request.queue_length`, `.queue_timeout`) and are answered 503 beyond it; the connection of a client slower than `runner.http.min_rate` is closed. 0 is no limit.",
+        "The bytes that are kept in files of all responses together, while their clients read slowly (`runner.response.max_buffer` is for each). Each client address has as much at most as it leaves for others, so one alone half of it. Beyond this size, nothing more is kept: workers wait for their clients, as they do beyond `runner.response.max_buffer`; while requests wait for a worker, a response is broken off whose client takes nothing for 5 s and has its share. When all of them wait, requests wait in the queue (`runner.request.queue_length`, `.queue_timeout`) and are answered 503 beyond it; the connection of a client slower than `runner.http.min_rate` is closed. A client that is quicker than that keeps its worker as long as it reads: if requests wait meanwhile for more than 5 s, the log names its request. 0 is no limit.",
         "runner.response.max_buffers = '2G'";
     "runner.response.max_memory" SettingKind::Size, DefaultValue::Number(256 << 20),
         "Bytes of all responses in memory",
@@ -337,7 +337,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.tls.redirect_without = ['/healthz']";
     "runner.tmp" SettingKind::Path, DefaultValue::Unset,
         "Folder for large request and response bodies",
-        "The folder for request bodies, and for responses that wait for their clients, where they are too large to be kept in memory. The server must be able to write in it. By default, it is the first of `$TMPDIR`, `$TEMP`, `$TMP`, `/tmp`, `/var/tmp` and `/usr/tmp` in which the server can create a file.",
+        "The folder for request bodies, and for responses that wait for their clients, where they are too large to be kept in memory. The server must be able to write in it. By default, it is the first of `$TMPDIR`, `$TEMP`, `$TMP`, `/tmp`, `/var/tmp` and `/usr/tmp` in which the server can create a file. One client (an address, or of IPv6 the first 64 bits) cannot fill it for the others: of the last tenth of its file system, the bodies of its requests have no more than they leave free. A body beyond that, or that finds the disk full, is answered with status 507, and the log says so.",
         "runner.tmp = '/var/tmp'";
     "runner.touch_reload" SettingKind::Paths, DefaultValue::Unset,
         "Files whose change reloads the server",

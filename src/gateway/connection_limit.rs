@@ -2,40 +2,30 @@
 //! been waited for the longest. Without a limit, idle connections would use up the process's descriptors, and none would
 //! be left for workers, request bodies and reloads.
 
-use std::collections::VecDeque;
-use std::collections::hash_map::{Entry, HashMap};
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use crate::clients::{ClientNetwork, ClientShares};
+use crate::gateway::connection_limit::open_connection::OpenConnection;
+use crate::gateway::connection_limit::registry::{Admission, Registry, micros};
+use crate::gateway::connection_limit::request_shares::{LimitedClient, RequestShares};
 use crate::gateway::connection_limit::turned_away_counts::TurnedAwayCounts;
 use crate::interface::master_status::ConnectionCounts;
 use crate::memory_release::Occupancy;
 
+mod open_connection;
+mod registry;
+mod request_shares;
 pub mod stream_permit;
 mod turned_away_counts;
 
-/// The shortest time that a client is waited for before its connection is closed for a new one: a client that is at work
-/// sends its next request sooner. Shorter in a flood, see [`Registry::grace`].
-const GRACE: Duration = Duration::from_secs(1);
-
-/// How often [`GRACE`] is halved in a flood, at most.
-const HALVINGS: usize = 4;
-
-/// The shortest time between two scans of all connections for those that have been waited for the longest. It is shorter
-/// than any grace, so that a connection that began to wait after the last scan is never overdue.
-const SCAN_INTERVAL: Duration = Duration::from_millis(50);
-
-/// How long a connection that was asked to close is waited for before the next one is asked: something holds it up.
-const CLOSE_TIME: Duration = Duration::from_millis(100);
-
-/// The shortest time between two log lines about the limit.
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a request waits for its turn at most, where its client has its share of the connections.
+const TURN_TIME: Duration = Duration::from_secs(30);
 
 /// The connections of a server and their limit. Clones share both: each listener has one.
 #[derive(Clone, Debug)]
@@ -44,6 +34,7 @@ pub struct ConnectionLimit(Arc<LimitState>);
 #[derive(Debug)]
 struct LimitState {
     limit: AtomicUsize,
+    requests: RequestShares,
     /// How many of them are streams ([`stream_permit`]), and of each client.
     streams: Mutex<ClientShares>,
     /// The most connections of one client.
@@ -58,54 +49,15 @@ struct LimitState {
     changed: Notify,
 }
 
-/// The open connections. Times are in microseconds since [`LimitState::began`], plus one.
-#[derive(Debug, Default)]
-struct Registry {
-    all: HashMap<u64, Arc<OpenConnection>>,
-    /// The number of connections of each client.
-    clients: HashMap<ClientNetwork, usize>,
-    next: u64,
-    /// Connections that were waiting for their clients at the last scan, longest first. A connection that began to wait
-    /// later has waited for a shorter time than all of these.
-    waiting: VecDeque<(u64, Arc<OpenConnection>)>,
-    scanned: Option<u64>,
-    /// The connection that was asked last to close, and when.
-    asked: Option<(Arc<OpenConnection>, u64)>,
-    /// The number of connections that were asked in a row, each within [`GRACE`] of the one before.
-    row: usize,
-    /// The number of connections that were asked.
-    displaced: u64,
-    logged: Option<u64>,
-}
-
-#[derive(Debug, Default)]
-struct OpenConnection {
-    number: u64,
-    /// Whose it is, if that has been counted.
-    client: OnceLock<ClientNetwork>,
-    /// Since when its client has been waited for; 0 while a request is worked on, and once the connection has ended.
-    since: AtomicU64,
-    /// The number of its streams whose requests are worked on.
-    working_streams: AtomicUsize,
-    asked: AtomicBool,
-    close: Notify,
-}
-
 /// One connection's share of the limit, given back when it is dropped.
 #[derive(Debug)]
 pub struct Permit {
     limit: ConnectionLimit,
     connection: Arc<OpenConnection>,
+    /// Whether a request on it is counted.
+    has_request: AtomicBool,
     /// Of a stream: whether its request is worked on.
     stream: Option<AtomicBool>,
-}
-
-/// Whether another connection may be accepted.
-#[derive(Debug, PartialEq, Eq)]
-enum Admission {
-    Free,
-    /// Ask again after this time, or as soon as something has changed.
-    RetryIn(Duration),
 }
 
 impl Default for ConnectionLimit {
@@ -113,6 +65,7 @@ impl Default for ConnectionLimit {
     fn default() -> Self {
         Self(Arc::new(LimitState {
             limit: AtomicUsize::new(usize::MAX),
+            requests: RequestShares::default(),
             streams: Mutex::default(),
             per_client: AtomicUsize::new(usize::MAX),
             began: Instant::now(),
@@ -128,6 +81,7 @@ impl ConnectionLimit {
     /// Sets the most connections that may be open from now on.
     pub fn set(&self, limit: usize) {
         self.0.limit.store(limit.max(1), Ordering::Relaxed);
+        self.0.requests.set_limit(limit.max(1));
         self.0.changed.notify_waiters();
     }
 
@@ -183,7 +137,7 @@ impl ConnectionLimit {
     fn make_room_for_one(&self) -> Admission {
         let mut registry = self.registry();
         let now = self.now();
-        registry.make_room(self.get(), now)
+        registry.make_room(self.get(), self.0.requests.free(), now)
     }
 
     /// The time, as [`OpenConnection::since`] has it.
@@ -209,16 +163,13 @@ impl ConnectionLimit {
     }
 
     /// Counts a connection from an address; `None` if too many are open from there.
-    fn join(&self, registry: &mut Registry, address: IpAddr) -> Option<ClientNetwork> {
-        let client = ClientNetwork::of(address);
+    fn join(&self, registry: &mut Registry, address: IpAddr) -> Option<Arc<LimitedClient>> {
         let limit = self.0.per_client.load(Ordering::Relaxed);
-        let count = registry.clients.get(&client).copied().unwrap_or_default();
-        if count >= limit {
+        let joined = registry.join(ClientNetwork::of(address), limit);
+        if joined.is_none() {
             self.0.turned_away.refused();
-            return None;
         }
-        registry.clients.insert(client, count + 1);
-        Some(client)
+        joined
     }
 
     fn enter(&self, registry: &mut Registry) -> Permit {
@@ -239,6 +190,7 @@ impl ConnectionLimit {
         Permit {
             limit: self.clone(),
             connection,
+            has_request: AtomicBool::new(false),
             stream: None,
         }
     }
@@ -253,134 +205,6 @@ impl ConnectionLimit {
     }
 }
 
-/// 64 bits hold more than 500 000 years.
-fn micros(time: Duration) -> u64 {
-    time.as_micros() as u64
-}
-
-impl Registry {
-    /// Counts the end of a connection of a client.
-    fn leave(&mut self, client: ClientNetwork) {
-        if let Entry::Occupied(mut entry) = self.clients.entry(client) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                entry.remove();
-            }
-        }
-    }
-
-    /// Whether a connection in the system's queue may be accepted. If not, one is asked to close, or is about to.
-    fn make_room(&mut self, limit: usize, now: u64) -> Admission {
-        if self.all.len() < limit {
-            return Admission::Free;
-        }
-        if let Some((connection, then)) = &self.asked {
-            // Otherwise it has ended, or got a request, after which it ends.
-            let is_about_to_close = connection.waits();
-            let left = CLOSE_TIME.saturating_sub(Duration::from_micros(now - then));
-            if is_about_to_close && !left.is_zero() {
-                return Admission::RetryIn(left);
-            }
-        }
-        let Some((since, _)) = self.longest_waiting(now) else {
-            if !self.all.values().any(|connection| connection.waits()) {
-                self.log(limit, now, "and none is idle: new ones wait");
-            }
-            return Admission::RetryIn(SCAN_INTERVAL);
-        };
-        let waited = Duration::from_micros(now - since);
-        match self.grace(limit, now).saturating_sub(waited) {
-            Duration::ZERO => {
-                self.ask_longest_waiting(limit, now);
-                Admission::RetryIn(CLOSE_TIME)
-            }
-            left => Admission::RetryIn(left),
-        }
-    }
-
-    /// The time that a connection must have waited before it is asked to close: half as long for each time that as many
-    /// were asked in a row as the limit has, since by then new connections are as idle as those that were closed for them.
-    fn grace(&mut self, limit: usize, now: u64) -> Duration {
-        if let Some((_, then)) = &self.asked
-            && now - then > micros(GRACE)
-        {
-            self.row = 0;
-        }
-        GRACE / (1 << (self.row / limit).min(HALVINGS))
-    }
-
-    /// The connection that has waited the longest, and since when. Scans all at most once per [`SCAN_INTERVAL`].
-    fn longest_waiting(&mut self, now: u64) -> Option<(u64, Arc<OpenConnection>)> {
-        loop {
-            while let Some((since, connection)) = self.waiting.front() {
-                if connection.waits_since() == Some(*since) {
-                    return Some((*since, Arc::clone(connection)));
-                }
-                self.waiting.pop_front();
-            }
-            if self
-                .scanned
-                .is_some_and(|then| now - then < micros(SCAN_INTERVAL))
-            {
-                return None;
-            }
-            self.scanned = Some(now);
-            let waiting = self.all.values().filter_map(|connection| {
-                let since = connection.waits_since().filter(|since| *since <= now)?;
-                Some((since, Arc::clone(connection)))
-            });
-            let mut waiting: Vec<_> = waiting.collect();
-            if waiting.is_empty() {
-                return None;
-            }
-            waiting.sort_by_key(|(since, _)| *since);
-            self.waiting = waiting.into();
-        }
-    }
-
-    fn ask_longest_waiting(&mut self, limit: usize, now: u64) {
-        if let Some((_, connection)) = self.longest_waiting(now) {
-            connection.ask();
-            self.asked = Some((connection, now));
-            self.row += 1;
-            self.displaced += 1;
-            let closed =
-                "and the one that was idle for the longest time is closed for each new one";
-            self.log(limit, now, closed);
-        }
-    }
-
-    fn log(&mut self, limit: usize, now: u64, what: &str) {
-        if self
-            .logged
-            .is_none_or(|then| now - then >= micros(LOG_INTERVAL))
-        {
-            self.logged = Some(now);
-            crate::log_warning!(
-                "all {limit} connections are in use (runner.http.max_connections), {what}"
-            );
-        }
-    }
-}
-
-impl OpenConnection {
-    /// Whether its client is waited for.
-    fn waits(&self) -> bool {
-        self.since.load(Ordering::Relaxed) > 0
-    }
-
-    /// Since when its client has been waited for, if it is, and the connection was not asked to close yet.
-    fn waits_since(&self) -> Option<u64> {
-        let since = self.since.load(Ordering::Relaxed);
-        (since > 0 && !self.asked.load(Ordering::Relaxed)).then_some(since)
-    }
-
-    fn ask(&self) {
-        self.asked.store(true, Ordering::Relaxed);
-        self.close.notify_waiters();
-    }
-}
-
 impl Permit {
     /// The permit of one of several streams on the connection, which is worked on as long as one of them is.
     #[must_use]
@@ -388,6 +212,7 @@ impl Permit {
         Permit {
             limit: self.limit.clone(),
             connection: Arc::clone(&self.connection),
+            has_request: AtomicBool::new(false),
             stream: Some(AtomicBool::new(false)),
         }
     }
@@ -403,6 +228,63 @@ impl Permit {
     /// Counts the connection as one whose client did not come to an agreement on TLS.
     pub fn note_failed_handshake(&self) {
         self.limit.0.turned_away.disagreed();
+    }
+
+    fn client(&self) -> Option<&Arc<LimitedClient>> {
+        self.connection.client.get()
+    }
+
+    /// Begins a request, unless its client has its share of all connections: then it is to wait for its turn. A connection
+    /// has one at a time.
+    #[must_use]
+    pub fn begin_request(&self) -> bool {
+        let may_begin = self
+            .limit
+            .0
+            .requests
+            .may_begin(self.client().map(Arc::as_ref));
+        if may_begin {
+            self.begin_in_any_case();
+        }
+        may_begin
+    }
+
+    /// Begins a request, whatever its client has.
+    pub fn begin_in_any_case(&self) {
+        if !self.has_request.swap(true, Ordering::Relaxed) {
+            let client = self.client().map(Arc::as_ref);
+            self.limit.0.requests.add(client);
+        }
+        self.set_working();
+    }
+
+    /// Begins a request when its client may have one more; `false` if that takes too long, or another connection waits for
+    /// this one to close. Until then, the connection counts as one whose client is waited for.
+    pub async fn begin_in_turn(&self) -> bool {
+        self.set_waiting();
+        if let Some(client) = self.client() {
+            let (limit, now) = (self.limit.get(), self.limit.now());
+            self.limit.registry().log_share(client, limit, now);
+        }
+        tokio::select! {
+            biased;
+            () = self.limit.0.requests.turn(self.client()) => {
+                self.has_request.store(true, Ordering::Relaxed);
+                self.set_working();
+                true
+            }
+            () = self.close_asked() => false,
+            () = tokio::time::sleep(TURN_TIME) => false,
+        }
+    }
+
+    /// The request has ended, and the client is waited for again.
+    pub fn end_request(&self) {
+        if self.has_request.swap(false, Ordering::Relaxed) {
+            let client = self.client().map(Arc::as_ref);
+            self.limit.0.requests.subtract(client);
+        }
+        self.set_waiting();
     }
 
     /// From now on the client is waited for.
@@ -480,12 +362,13 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        self.end_request();
         if self.stream.is_some() {
-            return self.set_waiting();
+            return;
         }
         self.limit.registry().all.remove(&self.connection.number);
-        if let Some(client) = self.connection.client.get() {
-            self.limit.registry().leave(*client);
+        if let Some(client) = self.client() {
+            self.limit.registry().leave(client);
         }
         self.limit.0.connections.leave();
         // A connection that has ended is never the one that has waited the longest.

@@ -54,6 +54,7 @@ impl From<SpoolError> for Refusal {
     fn from(error: SpoolError) -> Self {
         let status = match error {
             SpoolError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            SpoolError::NoSpace(_) => StatusCode::INSUFFICIENT_STORAGE,
             SpoolError::Unwritable(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())

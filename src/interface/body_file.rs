@@ -1,6 +1,7 @@
 //! The body of a request or of a response as a file. A disk can be slow, full or frozen: a file on a disk is
 //! written, read and closed on threads, so that the event loop never waits.
 
+use std::any::Any;
 use std::fmt;
 use std::fs::File;
 use std::future::Future;
@@ -43,6 +44,17 @@ struct SharedFile {
     subject: Option<Box<dyn FileSubject>>,
     /// As it was when it was opened, if it is sent as that.
     version: Option<FileState>,
+    /// What is given back when it is closed.
+    held: Option<Box<dyn Any + Send + Sync>>,
+}
+
+/// How much of a file system is there for files of this process, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// In all; 0 where that is not known.
+    pub total: u64,
+    /// Not in use.
+    pub free: u64,
 }
 
 /// What a change of a file changes.
@@ -110,6 +122,7 @@ impl BodyFile {
             file,
             subject: None,
             version: None,
+            held: None,
         };
         Self {
             file: Some(Arc::new(shared)),
@@ -129,11 +142,35 @@ impl BodyFile {
             file,
             subject: Some(Box::new(subject)),
             version,
+            held: None,
         };
         Self {
             file: Some(Arc::new(shared)),
             place: Storage::Theirs,
         }
+    }
+
+    /// The same file, before it is cloned, with something that is dropped when it is closed.
+    #[must_use]
+    pub fn holding(mut self, held: impl Any + Send + Sync) -> Self {
+        if let Some(shared) = self.file.as_mut().and_then(Arc::get_mut) {
+            shared.held = Some(Box::new(held));
+        }
+        self
+    }
+
+    /// The space on its file system (statvfs(3)).
+    ///
+    /// # Errors
+    /// The system does not tell, or the program ends.
+    pub fn space(&self) -> impl Future<Output = io::Result<DiskSpace>> + Send + use<> {
+        self.clone().work(|file| {
+            let found = rustix::fs::fstatvfs(file)?;
+            Ok(DiskSpace {
+                total: found.f_blocks.saturating_mul(found.f_frsize),
+                free: found.f_bavail.saturating_mul(found.f_frsize),
+            })
+        })
     }
 
     /// Looks whether it is still what it is sent as.
@@ -405,82 +442,4 @@ fn created_and_removed(folder: &Path) -> io::Result<File> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-    use std::sync::{Arc, Mutex, PoisonError};
-
-    use bytes::Bytes;
-
-    use super::{BodyFile, PIECE, Storage, created_and_removed, on_thread};
-
-    #[tokio::test]
-    async fn what_is_written_is_read_and_leaves_nothing_behind() {
-        let folder = tempfile::tempdir().unwrap();
-        let in_folder = BodyFile::in_folder(folder.path().to_owned()).await.unwrap();
-        for file in [BodyFile::in_memory().unwrap(), in_folder] {
-            let everything: Vec<u8> = (0..PIECE + 7).map(|n| (n % 251) as u8).collect();
-            let (first, second) = everything.split_at(1000);
-            file.write(1000, Bytes::copy_from_slice(second))
-                .await
-                .unwrap();
-            file.write(0, Bytes::copy_from_slice(first)).await.unwrap();
-            let piece = file.read(0, u64::MAX).await.unwrap();
-            assert!(piece == everything[..PIECE as usize]);
-            let rest = file.read(PIECE, u64::MAX).await.unwrap();
-            assert!(rest == everything[PIECE as usize..]);
-            assert_eq!(file.read(1, 2).await.unwrap(), everything[1..3]);
-            let error = file.read(PIECE + 7, 1).await.unwrap_err();
-            assert_eq!(error.to_string(), "it is shorter than it was");
-        }
-        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
-    }
-
-    #[tokio::test]
-    async fn a_frozen_disk_delays_only_the_tasks_that_use_it() {
-        let (thaw, frozen) = std::sync::mpsc::channel::<()>();
-        let frozen = Arc::new(Mutex::new(frozen));
-        let wait = move || {
-            let frozen = Arc::clone(&frozen);
-            // Ends when the sender is dropped.
-            let _ = frozen.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            Ok(())
-        };
-        // More than there are threads in all.
-        let waiting: Vec<_> = (0..1000)
-            .map(|_| tokio::spawn(on_thread(Storage::Ours, wait.clone())))
-            .collect();
-        let theirs = BodyFile::of_application(tempfile::tempfile().unwrap());
-        theirs.write(0, Bytes::from_static(b"abc")).await.unwrap();
-        assert_eq!(theirs.read(0, 3).await.unwrap(), "abc");
-        drop(theirs);
-        let other = tokio::task::spawn_blocking(|| 1 + 1).await;
-        assert_eq!(other.unwrap(), 2);
-        assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
-        // Tasks that are aborted meanwhile leave their threads waiting.
-        waiting
-            .iter()
-            .step_by(2)
-            .for_each(tokio::task::JoinHandle::abort);
-        drop(thaw);
-        for (number, waiting) in waiting.into_iter().enumerate() {
-            assert_eq!(waiting.await.is_ok(), number % 2 == 1);
-        }
-    }
-
-    #[test]
-    fn a_folder_without_unnamed_files_does_as_well() {
-        let folder = tempfile::tempdir().unwrap();
-        let taken: Vec<PathBuf> = (0..3)
-            .map(|number| {
-                folder
-                    .path()
-                    .join(format!("runner-body-{}-{number}", std::process::id()))
-            })
-            .collect();
-        for path in &taken {
-            std::fs::write(path, "somebody else's").unwrap();
-        }
-        created_and_removed(folder.path()).unwrap();
-        assert_eq!(folder.path().read_dir().unwrap().count(), taken.len());
-    }
-}
+mod tests;

@@ -320,6 +320,7 @@ fn spool(configuration: &Configuration) -> Arc<SpoolOptions> {
             0 => u64::MAX,
             limit => limit,
         },
+        disk: Arc::default(),
     })
 }
 

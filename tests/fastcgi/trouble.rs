@@ -112,6 +112,7 @@ async fn what_is_refused() {
         spool: Arc::new(SpoolOptions {
             folder: folder.path().to_owned(),
             limit: 10,
+            ..SpoolOptions::default()
         }),
         ..FastCgiOptions::default()
     });

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+use rustix::net::{AddressFamily, SocketType};
 
 use super::DEADLINE;
 
@@ -242,6 +244,27 @@ impl Connection {
         stream.limit(DEADLINE);
         Self {
             stream,
+            received: Vec::new(),
+        }
+    }
+
+    /// Connects from an address of this machine, such as 127.0.0.2.
+    #[track_caller]
+    pub fn open_from(client: [u8; 4], address: &Address) -> Self {
+        let Address::Tcp(host, port) = address else {
+            panic!("{address} has no clients with addresses");
+        };
+        let server: SocketAddr = format!("{host}:{port}").parse().expect("an address");
+        let stream = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)
+            .and_then(|socket| {
+                rustix::net::bind(&socket, &SocketAddr::from((client, 0)))?;
+                rustix::net::connect(&socket, &server)?;
+                Ok(TcpStream::from(socket))
+            })
+            .unwrap_or_else(|error| panic!("{address} from {client:?}: {error}"));
+        stream.limit(DEADLINE);
+        Self {
+            stream: Box::new(stream),
             received: Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod cgi_response;
 pub(super) mod compression;
+pub mod disk_shares;
 mod held_pieces;
 pub(super) mod response_body;
 pub mod spool;

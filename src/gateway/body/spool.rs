@@ -3,13 +3,16 @@
 //! written to the disk, the next parts are received.
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::anyhow;
 use bytes::{Bytes, BytesMut};
 use tokio::task::JoinHandle;
 
+use crate::clients::ClientNetwork;
+use crate::gateway::body::disk_shares::{DiskShare, DiskShares};
 use crate::gateway::body::write_queue::WriteQueue;
 use crate::interface::RequestBody;
 use crate::interface::body_file::BodyFile;
@@ -30,6 +33,8 @@ pub struct SpoolOptions {
     pub folder: PathBuf,
     /// The largest body that is accepted, in bytes.
     pub limit: u64,
+    /// What the bodies of each client have of the disk.
+    pub disk: Arc<DiskShares>,
 }
 
 impl Default for SpoolOptions {
@@ -38,6 +43,7 @@ impl Default for SpoolOptions {
         Self {
             folder: std::env::temp_dir(),
             limit: u64::MAX,
+            disk: Arc::default(),
         }
     }
 }
@@ -50,6 +56,9 @@ pub struct Spool {
     unwritten: BytesMut,
     /// The parts before them, if the body is larger than [`IN_MEMORY`].
     file: Option<BodyFile>,
+    /// What it has of the disk, once the file is there.
+    share: Option<Arc<DiskShare>>,
+    client: Option<ClientNetwork>,
     /// The size of the file, in bytes, when the queue is written.
     written: u64,
     /// What is to be written to a file on the disk.
@@ -63,14 +72,18 @@ pub struct Spool {
 pub enum SpoolError {
     /// It is larger than the limit.
     TooLarge,
+    /// There is no space for it.
+    NoSpace(anyhow::Error),
     /// It cannot be kept.
     Unwritable(anyhow::Error),
 }
 
 impl Spool {
-    /// Begins to receive a body.
-    pub fn new(options: &Arc<SpoolOptions>) -> Self {
+    /// Begins to receive a body, of a client if that is known.
+    pub fn new(options: &Arc<SpoolOptions>, client: Option<ClientNetwork>) -> Self {
         Self {
+            client,
+            share: None,
             options: Arc::clone(options),
             unwritten: BytesMut::new(),
             file: None,
@@ -121,17 +134,23 @@ impl Spool {
     /// Appends pieces to the file, or to what is written to it meanwhile.
     async fn write(&mut self, pieces: Vec<Bytes>) -> Result<(), SpoolError> {
         let offset = self.written;
-        self.written += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
-        let folder = &self.options.folder;
+        let size = pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        self.written += size;
         let file = match self.file.take() {
             Some(file) if file.is_in_memory() && self.written > IN_MEMORY_FILE => {
-                match move_to(folder, &file, offset).await {
+                match self.move_to_disk(&file, offset).await {
                     Ok(moved) => moved,
                     Err(_) if self.written <= WITHOUT_FOLDER => file,
-                    Err(error) => return Err(not_in(folder, error)),
+                    Err(error) => return Err(error),
                 }
             }
-            Some(file) => file,
+            Some(file) if file.is_in_memory() => file,
+            Some(file) => {
+                if let Some(share) = &self.share {
+                    self.take(share, size, &file).await?;
+                }
+                file
+            }
             None => BodyFile::in_memory().map_err(not_in_memory)?,
         };
         if file.is_in_memory() {
@@ -154,10 +173,39 @@ impl Spool {
         failed.map_err(|error| not_in(&self.options.folder, error))
     }
 
+    /// Copies a file from memory to the folder, where there is space for all that was received.
+    async fn move_to_disk(
+        &mut self,
+        memory: &BodyFile,
+        length: u64,
+    ) -> Result<BodyFile, SpoolError> {
+        let folder = &self.options.folder;
+        let file = BodyFile::in_folder(folder.clone()).await;
+        let file = file.map_err(|error| not_in(folder, error))?;
+        let share = Arc::new(DiskShare::new(&self.options.disk, self.client));
+        let file = file.holding(Arc::clone(&share));
+        self.take(&share, self.written, &file).await?;
+        let copied = copy(memory, &file, length).await;
+        copied.map_err(|error| not_in(folder, error))?;
+        self.share = Some(share);
+        Ok(file)
+    }
+
+    /// Takes space for more of the body.
+    async fn take(&self, share: &DiskShare, bytes: u64, file: &BodyFile) -> Result<(), SpoolError> {
+        match share.take(bytes, file).await {
+            true => Ok(()),
+            false => Err(SpoolError::NoSpace(anyhow!(
+                "the bodies of its client have as much of `{}` as they leave free (runner.tmp)",
+                self.options.folder.display()
+            ))),
+        }
+    }
+
     /// The whole body.
     ///
     /// # Errors
-    /// [`SpoolError::Unwritable`].
+    /// [`SpoolError::NoSpace`], [`SpoolError::Unwritable`].
     pub async fn finish(mut self) -> Result<RequestBody, SpoolError> {
         let rest = self.unwritten.split().freeze();
         if self.file.is_some() && !rest.is_empty() {
@@ -183,17 +231,16 @@ async fn ended(writer: &mut Option<JoinHandle<io::Result<()>>>) -> io::Result<()
     }
 }
 
-/// Copies a file from memory to the folder.
-async fn move_to(folder: &Path, memory: &BodyFile, length: u64) -> io::Result<BodyFile> {
-    let file = BodyFile::in_folder(folder.to_owned()).await?;
+/// Copies so many bytes.
+async fn copy(from: &BodyFile, to: &BodyFile, length: u64) -> io::Result<()> {
     let mut offset = 0;
     while offset < length {
-        let piece = memory.read(offset, length - offset).await?;
+        let piece = from.read(offset, length - offset).await?;
         let size = piece.len() as u64;
-        file.write(offset, piece).await?;
+        to.write(offset, piece).await?;
         offset += size;
     }
-    Ok(file)
+    Ok(())
 }
 
 /// A body that came as one part.
@@ -212,17 +259,26 @@ fn not_in_memory(error: io::Error) -> SpoolError {
 }
 
 fn not_in(folder: &Path, error: io::Error) -> SpoolError {
-    SpoolError::Unwritable(anyhow::Error::from(error).context(format!(
-        "cannot keep a request's body in `{}`",
-        folder.display()
-    )))
+    let kind = error.kind();
+    let folder = folder.display();
+    let error = anyhow::Error::from(error);
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            let context = format!("no space for a request's body in `{folder}` (runner.tmp)");
+            SpoolError::NoSpace(error.context(context))
+        }
+        _ => {
+            let context = format!("cannot keep a request's body in `{folder}`");
+            SpoolError::Unwritable(error.context(context))
+        }
+    }
 }
 
 impl fmt::Display for SpoolError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLarge => formatter.write_str("the request's body is too large"),
-            Self::Unwritable(error) => write!(formatter, "{error:#}"),
+            Self::NoSpace(error) | Self::Unwritable(error) => write!(formatter, "{error:#}"),
         }
     }
 }
@@ -243,6 +299,7 @@ mod tests {
         Arc::new(SpoolOptions {
             folder: folder.to_owned(),
             limit: 3_000_000,
+            ..SpoolOptions::default()
         })
     }
 
@@ -262,7 +319,7 @@ mod tests {
             (3_000_000, true),
         ] {
             for part in [size.max(1), 131_072, 8_191, 5_000] {
-                let mut spool = Spool::new(&options);
+                let mut spool = Spool::new(&options, None);
                 for part in everything[..size].chunks(part) {
                     spool.push(Bytes::copy_from_slice(part)).await.unwrap();
                     assert!(spool.unwritten.capacity() <= IN_MEMORY);
@@ -292,7 +349,7 @@ mod tests {
     async fn a_body_beyond_the_limit_is_too_large() {
         let folder = tempfile::tempdir().unwrap();
         let options = options(folder.path());
-        let mut spool = Spool::new(&options);
+        let mut spool = Spool::new(&options, None);
         spool.push(vec![0; 3_000_000].into()).await.unwrap();
         let one_more = spool.push(Bytes::from_static(b"0")).await;
         assert!(matches!(one_more, Err(SpoolError::TooLarge)));
@@ -301,7 +358,7 @@ mod tests {
     #[tokio::test]
     async fn a_folder_that_cannot_be_written_is_named() {
         let options = options(Path::new("/no/such/folder"));
-        let mut spool = Spool::new(&options);
+        let mut spool = Spool::new(&options, None);
         spool.push(vec![0; 1_000_000].into()).await.unwrap();
         let error = spool.push(vec![0; 1_000_000].into()).await.unwrap_err();
         assert!(matches!(error, SpoolError::Unwritable(_)));

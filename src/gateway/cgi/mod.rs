@@ -123,7 +123,7 @@ async fn read_body(
     length: u64,
     options: &Arc<SpoolOptions>,
 ) -> Result<RequestBody, Refusal> {
-    let mut spool = Spool::new(options);
+    let mut spool = Spool::new(options, None);
     let mut input = input.take(length);
     loop {
         let read = in_background(move || {

@@ -1,6 +1,6 @@
 //! The share that a stream of HTTP/2 has of the limit of connections.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use crate::clients::{ClientNetwork, ClientShares};
 use crate::gateway::connection_limit::{ConnectionLimit, Permit};
@@ -19,9 +19,12 @@ impl StreamPermit {
     /// That of one more stream on a connection; `None` at the limit.
     pub fn of(connection: &Permit) -> Option<Self> {
         let limit = &connection.limit;
-        let client = connection.connection.client.get().copied();
+        let known = connection.connection.client.get();
+        let client = known.map(|client| client.network);
         let most = (limit.get() / 2).max(1) as u64;
-        if streams(limit).room(client, most) == 0 {
+        // One that had to wait for its turn would keep its place meanwhile.
+        let may_begin = limit.0.requests.may_begin(known.map(Arc::as_ref));
+        if !may_begin || streams(limit).room(client, most) == 0 {
             return None;
         }
         let permit = connection.another()?;

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use proptest::prelude::*;
 
+use crate::gateway::connection_limit::registry::{CLOSE_TIME, GRACE, SCAN_INTERVAL};
 use crate::gateway::connection_limit::stream_permit::StreamPermit;
 use crate::gateway::connection_limit::*;
 
@@ -19,7 +20,9 @@ fn admit(limit: &ConnectionLimit, since: u64) -> Permit {
 }
 
 fn room(limit: &ConnectionLimit, now: u64) -> Admission {
-    limit.registry().make_room(limit.get(), now)
+    limit
+        .registry()
+        .make_room(limit.get(), limit.0.requests.free(), now)
 }
 
 #[test]
@@ -385,4 +388,47 @@ fn a_client_leaves_streams_for_others() {
     assert_eq!(streams(&proxy).len(), 2);
     drop((taken, of_other));
     assert_eq!(streams(&proxy).len(), 10);
+}
+
+#[tokio::test]
+async fn a_request_beyond_the_share_of_its_client_waits_for_its_turn() {
+    let limit = ConnectionLimit::default();
+    limit.set(20);
+    let admit = |address: &str| {
+        let permit = limit.admit_from(address.parse().expect("an address"));
+        permit.expect("no limit for an address")
+    };
+    let mut greedy: Vec<Permit> = (0..18).map(|_| admit("192.0.2.1")).collect();
+    assert!(greedy.iter().all(Permit::begin_request));
+    let (first, second) = (admit("192.0.2.1"), admit("192.0.2.1"));
+    assert!(!first.begin_request() && !second.begin_request());
+    // A stream that had to wait would keep its place.
+    assert!(StreamPermit::of(&greedy[0]).is_none());
+    let mut context = Context::from_waker(Waker::noop());
+    let mut first_turn = Box::pin(first.begin_in_turn());
+    let mut second_turn = pin!(second.begin_in_turn());
+    assert!(first_turn.as_mut().poll(&mut context).is_pending());
+    assert!(second_turn.as_mut().poll(&mut context).is_pending());
+    assert_eq!(limit.count().idle, 2);
+    // For another client, one of those that wait has to close, and that client has its request.
+    let later = limit.now() + 2 * SECOND;
+    assert_eq!(room(&limit, later), Admission::RetryIn(CLOSE_TIME));
+    assert!(!first_turn.await && first.should_close());
+    drop(first);
+    let other = admit("192.0.2.2");
+    assert!(other.begin_request());
+    drop(other);
+    // The next turn is that of the one that still waits. A request ends with its connection, too.
+    assert!(second_turn.as_mut().poll(&mut context).is_pending());
+    drop(greedy.pop());
+    assert!(second_turn.await);
+}
+
+/// A proxy or a web server has many clients.
+#[test]
+fn connections_of_no_known_client_have_no_share() {
+    let limit = ConnectionLimit::default();
+    limit.set(20);
+    let permits: Vec<Permit> = (0..20).map(|_| limit.admit()).collect();
+    assert!(permits.iter().all(Permit::begin_request));
 }

@@ -271,7 +271,7 @@ impl<'a> Conversation<'a> {
                         }
                     }
                 }
-                let body = Spool::new(&self.gateway.options.spool);
+                let body = Spool::new(&self.gateway.options.spool, None);
                 self.incoming.insert(id, ReceivedRequest { params, body });
             }
             ResponderEvent::Body { id, part } => {

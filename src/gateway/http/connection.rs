@@ -6,26 +6,25 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use bytes::Bytes;
-use http::StatusCode;
 use http::uri::PathAndQuery;
+use http::{HeaderValue, StatusCode, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
-use rustix::net::SendFlags;
 
-use crate::clock::http_date;
 use crate::gateway::graceful_stop::CROSSED;
 use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::https_only::acme_challenge;
 use crate::gateway::http::https_only::redirect::redirect;
 use crate::gateway::http::hyper_response::{self, Exchange, ReplyBody};
+use crate::gateway::http::opening::refused_connection::closing_answer;
 use crate::gateway::http::proxies::original_request::{Mount, OriginalRequest};
 use crate::gateway::http::request_head::{self, CheckedHead};
 use crate::gateway::http::request_timer::{NoTimer, Overdue, READ_ON};
@@ -39,46 +38,15 @@ use crate::gateway::http::websocket::{self, acceptance, acceptance::OfferedWebSo
 use crate::gateway::http::{keep_alive, shadow_parser, upload};
 use crate::gateway::refusal::{Refusal, RefusedHead};
 use crate::gateway::request_ids;
-use crate::gateway::socket::stream::{Peer, Stream};
+use crate::gateway::socket::stream::Stream;
 use crate::interface::measurements::{MethodName, RefusedRequest};
 use crate::interface::{
     Errors, Pending, Request, RequestBody, RequestIds, RequestNotes, Response, Scheme,
 };
-use crate::log::{LogKind, LogSubject};
 use crate::panics::{Caught, Panicked, caught, caught_call};
 
 /// The most of a body that is read at once, in bytes.
 const READ_LIMIT: usize = 128 * 1024;
-
-/// An answer to what hyper does not read: the same as that to a refused request.
-fn closing_answer(status: StatusCode) -> String {
-    let date = http_date(SystemTime::now());
-    let body = format!("{status}\n");
-    let length = body.len();
-    format!(
-        "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\nconnection: close\r\ndate: {date}\r\n\r\n{body}"
-    )
-}
-
-/// Refuses a connection of a client that has too many. The client gets what the system takes at once, and nothing where it
-/// would have to be encrypted: a handshake costs more than what is refused.
-pub(super) fn refuse(stream: &Stream, peer: Peer, scheme: Scheme) {
-    let client = match peer {
-        Peer::Tcp(address) => address.ip().to_string(),
-        Peer::Unix => "a local process".to_owned(),
-    };
-    crate::log_of!(
-        LogKind::Refused,
-        about = LogSubject::connection_from(peer.client()),
-        "refused a connection from {client}: it has too many open (503, runner.http.max_per_address)"
-    );
-    if scheme == Scheme::Https {
-        return;
-    }
-    let answer = closing_answer(StatusCode::SERVICE_UNAVAILABLE);
-    // A client that gets nothing of it sees the connection end all the same.
-    let _ = rustix::net::send(stream, answer.as_bytes(), SendFlags::NOSIGNAL);
-}
 
 /// Why a connection closes before its client closes it.
 #[derive(PartialEq, Eq)]
@@ -139,7 +107,7 @@ pub(super) async fn serve(stream: Stream, state: Arc<ConnectionState>) -> Option
         interruption = Seldom::new(interruption) => {
             if interruption == Interruption::Asked
                 && shadow_parser::lock(&state.parser).is_in_head() {
-                log_refusal(&state, "its head is not waited for any longer");
+                state.log_refusal("its head is not waited for any longer");
                 note_unread(&state, StatusCode::REQUEST_TIMEOUT);
                 let transport = conversation.into_parts().io.into_inner();
                 transport.refuse_at_once(closing_answer(StatusCode::REQUEST_TIMEOUT).as_bytes());
@@ -193,14 +161,11 @@ pub(super) async fn serve(stream: Stream, state: Arc<ConnectionState>) -> Option
         // It has answered 400. The shadow parser, which is to refuse all that hyper would, has let it pass.
         unread = true;
         note_unread(&state, StatusCode::BAD_REQUEST);
-        log_refusal(&state, error);
+        state.log_refusal(error);
     }
     match transport.overdue() {
         Some(Overdue::Head) => {
-            log_refusal(
-                &state,
-                "its head took too long (408, runner.http.head_timeout)",
-            );
+            state.log_refusal("its head took too long (408, runner.http.head_timeout)");
             note_unread(&state, StatusCode::REQUEST_TIMEOUT);
             let answer = closing_answer(StatusCode::REQUEST_TIMEOUT);
             Box::pin(transport.refuse(answer.as_bytes())).await;
@@ -238,16 +203,6 @@ fn log_unread(state: &ConnectionState, status: StatusCode) {
     }
 }
 
-/// Logs that a request was refused of which nothing is known but the client.
-pub(super) fn log_refusal(state: &ConnectionState, reason: impl std::fmt::Display) {
-    let client = state.client_name();
-    crate::log_of!(
-        LogKind::Refused,
-        about = state.subject(),
-        "refused a request from {client}: {reason}"
-    );
-}
-
 pin_project! {
     /// The answer to a request, also if the code that makes it panics: the panic itself is in the log. It is moved for each
     /// request, so that it holds no more than is needed while the application answers.
@@ -271,10 +226,21 @@ impl<F: Future<Output = hyper::Response<ReplyBody>>> Future for Reply<F> {
 /// A request that has come in.
 pub(super) struct Begun {
     exchange: Exchange,
-    answering: Result<Answering, RefusedHead>,
+    answering: Result<RequestTurn, RefusedHead>,
 }
 
-/// A request whose head is good.
+/// When a request whose head is good is answered.
+enum RequestTurn {
+    Now(Answering),
+    /// When others of its client have ended, which has as many under way as it may.
+    Later(Pending<'static, Result<NextStep, RefusedHead>>),
+}
+
+/// What is to be done then; it is given the place for the WebSocket that is offered.
+type NextStep =
+    Box<dyn FnOnce(&mut Option<Box<OfferedWebSocket>>) -> Result<Answering, RefusedHead> + Send>;
+
+/// How a request is answered.
 enum Answering {
     /// All of it is there: the application answers.
     Whole(Pending<'static, Response>),
@@ -377,14 +343,37 @@ fn pass_on<B: ReceivedBody>(
     body: B,
     offer: Option<&mut Option<Box<OfferedWebSocket>>>,
     marks: RequestMarks,
-) -> Result<Answering, RefusedHead> {
+) -> Result<RequestTurn, RefusedHead> {
     let own = acme_challenge::answer(state, &head.0);
     if let Some(response) = own.or_else(|| redirect(state, &head.0, &head.1)) {
         state
             .unread
             .fetch_or(!body.is_end_stream(), Ordering::Relaxed);
-        return Ok(Answering::Own(response.into()));
+        return Ok(RequestTurn::Now(Answering::Own(response.into())));
     }
+    if state.permit.begin_request() {
+        return ask_application(state, head, body, offer, marks).map(RequestTurn::Now);
+    }
+    let state = Arc::clone(state);
+    let is_offered = offer.is_some();
+    Ok(RequestTurn::Later(Box::pin(async move {
+        let turn = state.turn().await;
+        turn.map_err(|it| state.refused(it, &head.1.connection, head.0.known()))?;
+        let next: NextStep = Box::new(move |offer| {
+            ask_application(&state, head, body, is_offered.then_some(offer), marks)
+        });
+        Ok(next)
+    })))
+}
+
+/// Passes a request on whose turn it is.
+fn ask_application<B: ReceivedBody>(
+    state: &Arc<ConnectionState>,
+    head: (CheckedHead, Mount),
+    body: B,
+    offer: Option<&mut Option<Box<OfferedWebSocket>>>,
+    marks: RequestMarks,
+) -> Result<Answering, RefusedHead> {
     let application = Arc::clone(&state.gateway.application);
     if body.is_end_stream() {
         check_end(state).map_err(|it| state.refused(it, &head.1.connection, head.0.known()))?;
@@ -401,7 +390,7 @@ fn pass_on<B: ReceivedBody>(
     }
     let state = Arc::clone(state);
     Ok(Answering::Receiving(Box::pin(async move {
-        let received = upload::receive(body, &state).await;
+        let received = upload::receive(body, &state, &head.1.connection).await;
         let received = received.and_then(|body| check_end(&state).map(|()| body));
         let received =
             received.map_err(|refusal| state.refused(refusal, &head.1.connection, head.0.known()));
@@ -422,6 +411,11 @@ pub(super) async fn answer(
     }) = begun
     else {
         return hyper_response::failed();
+    };
+    let answering = match answering {
+        Ok(RequestTurn::Now(answering)) => Ok(answering),
+        Ok(RequestTurn::Later(turn)) => turn.await.and_then(|next| next(&mut exchange.offer)),
+        Err(refused) => Err(refused),
     };
     let answered = match answering {
         Ok(Answering::Whole(response)) => Ok(response.await),
@@ -457,8 +451,13 @@ pub(super) async fn answer(
             }
             state.log_refused(&refused, exchange.ids.as_deref());
             let mut reply = hyper_response::convert(Response::plain(status), exchange);
-            if status == StatusCode::UPGRADE_REQUIRED {
-                acceptance::demand_version(reply.headers_mut());
+            match status {
+                StatusCode::UPGRADE_REQUIRED => acceptance::demand_version(reply.headers_mut()),
+                StatusCode::SERVICE_UNAVAILABLE => {
+                    let soon = HeaderValue::from_static("1");
+                    reply.headers_mut().insert(header::RETRY_AFTER, soon);
+                }
+                _ => {}
             }
             return reply;
         }

@@ -1,6 +1,7 @@
 //! What the parts of one HTTP connection share: the CGI variables of the connection, and what each
 //! part has to know of the others to end the connection well.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -176,10 +177,32 @@ impl ConnectionState {
             || shadow_parser::lock(&self.parser).begun() >= options.keep_alive_requests
     }
 
+    /// Waits until the request that has come may begin, since its client has its share of all connections.
+    ///
+    /// # Errors
+    /// It takes too long, or another connection is to have the place of this one (503).
+    pub(super) async fn turn(&self) -> Result<(), Refusal> {
+        tokio::select! {
+            biased;
+            has_turn = self.permit.begin_in_turn() => match has_turn {
+                true => Ok(()),
+                false => Err(Refusal::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "its client has requests on as many connections as it may (runner.http.max_connections)",
+                )),
+            },
+            // No more connections come in that would want its place.
+            _ = self.gateway.generation.stop.begun() => {
+                self.permit.begin_in_any_case();
+                Ok(())
+            }
+        }
+    }
+
     /// The connection becomes a WebSocket when hyper has ended.
     pub(super) fn accept(&self, web_socket: Box<AcceptedWebSocket>) {
         // A client that is not waited for has no reason to close.
-        self.permit.set_working();
+        self.permit.begin_in_any_case();
         *self.accepted() = Some(web_socket);
     }
 
@@ -247,6 +270,16 @@ impl ConnectionState {
             LogKind::Closed,
             about = about,
             "closed {closed} from {client}: it takes {rate} of {response}{limit}"
+        );
+    }
+
+    /// Logs that a request was refused of which nothing is known but the client.
+    pub(super) fn log_refusal(&self, reason: impl Display) {
+        let client = self.client_name();
+        crate::log_of!(
+            LogKind::Refused,
+            about = self.subject(),
+            "refused a request from {client}: {reason}"
         );
     }
 

@@ -99,7 +99,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         // The client is waited for again, for its next request.
-        self.state.permit.set_waiting();
+        self.state.permit.end_request();
         if let Some(measured) = &self.measured {
             self.state.gateway.application.note_ended(EndedRequest {
                 took: measured.began.elapsed(),

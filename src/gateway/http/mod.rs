@@ -18,6 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::gateway::graceful_stop::{Manner, Stop};
 use crate::gateway::http::connection_state::{ConnectionState, GatewayState, Generation};
+use crate::gateway::http::opening::refused_connection;
 use crate::gateway::http::proxies::announced_connection;
 use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::stream::{Peer, Stream};
@@ -100,7 +101,7 @@ pub async fn serve(
             Peer::Unix => Some(limit.admit()),
         };
         let Some(permit) = permit else {
-            return connection::refuse(&stream, peer, gateway.scheme);
+            return refused_connection::refuse(&stream, peer, gateway.scheme);
         };
         let gateway = Arc::clone(gateway);
         if gateway.options.proxies.begin_connections {

@@ -13,7 +13,7 @@ use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::shadow_parser;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::slow_client::Pace;
-use crate::interface::RequestBody;
+use crate::interface::{Connection, RequestBody};
 
 /// The body of a request as it comes in.
 pub(super) trait ReceivedBody:
@@ -23,13 +23,14 @@ pub(super) trait ReceivedBody:
 
 impl<B: Body<Data = Bytes, Error: Error + 'static> + Send + Unpin + 'static> ReceivedBody for B {}
 
-/// Receives a whole body. Trailers are dropped, which RFC 9110 §6.5.1 allows: CGI has no place for them.
+/// Receives a whole body, of a client that may be behind a proxy. Trailers are dropped, which RFC 9110 §6.5.1 allows: CGI has no place for them.
 ///
 /// # Errors
-/// The body is malformed or cut off (400), comes too slowly (408), is too large (413) or cannot be kept (500).
+/// The body is malformed or cut off (400), comes too slowly (408), is too large (413), has no space (507) or cannot be kept (500).
 pub(super) async fn receive(
     mut body: impl ReceivedBody,
     state: &ConnectionState,
+    connection: &Connection,
 ) -> Result<RequestBody, Refusal> {
     let options = &state.gateway.options;
     if body.is_end_stream() {
@@ -40,6 +41,7 @@ pub(super) async fn receive(
     }
     let mut pace = Pace::new(options.body_timeout, options.min_rate);
     let mut spool = None;
+    let client = || connection.remote_addr.network();
     let mut asked = pin!(state.permit.close_asked());
     while let Some(part) = next(&mut body, &mut pace, asked.as_mut(), state).await? {
         let is_small = part.len() <= IN_MEMORY && part.len() as u64 <= options.spool.limit;
@@ -47,7 +49,7 @@ pub(super) async fn receive(
             return Ok(from_bytes(part));
         }
         spool
-            .get_or_insert_with(|| Spool::new(&options.spool))
+            .get_or_insert_with(|| Spool::new(&options.spool, client()))
             .push(part)
             .await?;
     }

@@ -243,7 +243,7 @@ impl IncomingRequest<'_> {
         mut buffer: BytesMut,
         length: u64,
     ) -> Result<Result<Spool, SpoolError>, BrokenExchange> {
-        let mut spool = Spool::new(&self.state.options.spool);
+        let mut spool = Spool::new(&self.state.options.spool, None);
         let mut left = length;
         while left > 0 {
             if buffer.is_empty() {

@@ -14,7 +14,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use crate::gateway::half_closed::HalfClosed;
-use crate::gateway::http::connection::log_refusal;
 use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::http2::frame_meter::{self, FrameMeter};
 use crate::gateway::http::http2::sent_frames::{self, SentFrames};
@@ -98,7 +97,7 @@ impl MeteredTransport {
                 let is_ours = reset == Reason::REFUSED_STREAM
                     && frame_meter::lock(&self.meter).takes_refusal();
                 if let Some(fault) = sent_frames::fault(reset).filter(|_| !is_ours) {
-                    log_refusal(&self.state, fault);
+                    self.state.log_refusal(fault);
                 }
             }
             left -= count;

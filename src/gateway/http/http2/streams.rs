@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::gateway::connection_limit::stream_permit::StreamPermit;
 use crate::gateway::graceful_stop::{CROSSED, Manner, OWED};
-use crate::gateway::http::connection::{self, log_refusal, note_unread};
+use crate::gateway::http::connection::{self, note_unread};
 use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::http2::frame_meter::{self, FrameMeter};
 use crate::gateway::http::http2::metered_transport::MeteredTransport;
@@ -115,10 +115,8 @@ impl Streams {
                     return self.end_at_once(Reason::ENHANCE_YOUR_CALM).await;
                 }
                 Happening::Overdue(Overdue::Head) => {
-                    log_refusal(
-                        &self.state,
-                        "its head took too long (408, runner.http.head_timeout)",
-                    );
+                    self.state
+                        .log_refusal("its head took too long (408, runner.http.head_timeout)");
                     note_unread(&self.state, StatusCode::REQUEST_TIMEOUT);
                     return self.end_at_once(Reason::ENHANCE_YOUR_CALM).await;
                 }

@@ -19,6 +19,8 @@ use crate::interface::Scheme;
 use crate::log::{LogKind, LogSubject};
 use crate::protocol::proxy::proxy_head::ProxyHead;
 
+pub(super) mod refused_connection;
+
 /// The page for a client that speaks HTTP without TLS.
 fn clear_text() -> String {
     let page = "This port speaks HTTPS: write https:// at the beginning of the URL.\n";

@@ -8,7 +8,8 @@ use tokio::time::timeout;
 
 use crate::gateway::connection_limit::Permit;
 use crate::gateway::http::connection_state::GatewayState;
-use crate::gateway::http::{connection, opening};
+use crate::gateway::http::opening;
+use crate::gateway::http::opening::refused_connection;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::log::{LogKind, LogSubject};
 use crate::protocol::proxy::proxy_head::{
@@ -45,7 +46,7 @@ pub(in crate::gateway::http) async fn serve(
             if let ProxiedAddresses::Tcp { source, .. } = head.addresses
                 && !permit.is_admitted_from(source.ip())
             {
-                return connection::refuse(&stream, Peer::Tcp(source), gateway.scheme);
+                return refused_connection::refuse(&stream, Peer::Tcp(source), gateway.scheme);
             }
             let serving = opening::serve(stream, gateway, peer, permit, Some(head));
             return Box::pin(serving).await;
