@@ -159,6 +159,26 @@ async fn a_burst_that_blocks_late_is_shared_by_the_workers() {
     pool.wsgi.stop(GRACE).await;
 }
 
+/// Each is written to the worker with what blocks it behind it: it is answered before that, in the same turn of the loop.
+#[tokio::test]
+async fn answers_that_are_complete_do_not_wait_for_a_loop_that_is_blocked() {
+    let pool = asgi_pool(|_| {}).await;
+    for (quick, slow) in [("/", "/block"), ("/turn", "/turn-block")] {
+        let answered = [pool.begin(quick), pool.begin(quick)];
+        let blocked = pool.begin(slow);
+        pool.noted("waiting").await;
+        let waiting = pool.begin("/");
+        for answer in answered {
+            assert_eq!(status_of(answer).await, 200, "{quick}");
+        }
+        assert!(!blocked.is_finished() && !waiting.is_finished());
+        pool.allow("go").await;
+        assert_eq!(status_of(blocked).await, 200);
+        assert_eq!(status_of(waiting).await, 200);
+    }
+    pool.wsgi.stop(GRACE).await;
+}
+
 #[tokio::test]
 async fn a_worker_that_is_killed_costs_what_it_had_begun() {
     let pool = asgi_pool(|_| {}).await;

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Folder, Load, version};
+use support::{Folder, Load, python, version};
 
 /// The file that runs.
 const FILE: &str = "\
@@ -63,6 +63,58 @@ const DOOMED: [(&str, &str); 4] = [
         "has not begun to serve within 3 s (runner.start_timeout)",
     ),
 ];
+
+/// What runs in place of Python and never gets as far as reading what it is to do, and the message for each.
+const NO_PYTHON: [(&str, &str); 2] = [
+    (
+        "exit 3",
+        "Python exited with status 3 while it imported `app.application`",
+    ),
+    (
+        "exec sleep 1000",
+        "`app.application` was not imported within 5 s (runner.start_timeout)",
+    ),
+];
+
+/// The master does not wait for a Python: neither for one that is slow to begin, nor for one that never does.
+#[test]
+fn a_python_that_does_not_begin_fails_the_start_and_a_reload_under_load() {
+    let asgi = "\
+async def application(scope, receive, send):
+    if scope['type'] == 'http':
+        await send({'type': 'http.response.start', 'status': 200, 'headers': []})
+        await send({'type': 'http.response.body', 'body': b'version 1'})
+";
+    for (interface, application) in [("WSGI", version(1)), ("ASGI", asgi.to_owned())] {
+        let file = FILE.replace("WSGI", interface);
+        let script = |line: &str| format!("#!/bin/sh\n{line}\n");
+        let python = script(&format!("exec {} \"$@\"", python().display()));
+        let folder = Folder::new().file("app.py", application).file(
+            "app.ini",
+            file.replace("[runner]", "[runner]\npython = './python'"),
+        );
+        for (line, reason) in NO_PYTHON {
+            let folder = folder.clone().executable("python", script(line));
+            let outcome = folder.runner(["runIni", "app.ini"]).run();
+            assert_eq!(outcome.status, 1, "{interface}: {outcome:#?}");
+            assert!(outcome.stderr.contains(reason), "{interface}: {outcome:#?}");
+        }
+        let server = folder
+            .executable("python", &python)
+            .runner(["runIni", "app.ini"])
+            .start();
+        let load = Load::new(server.address()).kept(4).start();
+        for (line, reason) in NO_PYTHON {
+            std::fs::write(server.folder().path("python"), script(line)).expect("a file");
+            let outcome = server.folder().runner(["reload", "app.ini"]).run();
+            assert_eq!(outcome.status, 1, "{interface}: {outcome:#?}");
+            assert!(outcome.stderr.contains(reason), "{interface}: {outcome:#?}");
+            load.more(50);
+        }
+        load.stop().is_whole();
+        assert_eq!(server.stop().status, 0);
+    }
+}
 
 #[test]
 fn an_application_whose_workers_never_begin_to_serve_fails_the_start_and_a_reload() {

@@ -45,6 +45,13 @@ async def http(scope, receive, send):
         await turn
         gate(path[len("/late/") :])
         await answer(send, b"%d" % os.getpid())
+    elif path == "/turn":
+        await asyncio.sleep(0)
+        await answer(send, b"turned")
+    elif path == "/turn-block":
+        await asyncio.sleep(0)
+        gate()
+        await answer(send, b"blocked")
     elif path == "/pid":
         await answer(send, b"%d" % os.getpid())
     elif path == "/stream":

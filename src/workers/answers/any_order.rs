@@ -1,10 +1,12 @@
 //! What comes back from a lane of an ASGI worker, which answers in any order: everything comes through the stream, in whole
-//! records, and the socket only wakes this side up. Nothing here waits for a client.
+//! records, and the socket only wakes this side up. A loop that is blocked announces nothing, though answers may be there
+//! which were complete before: this side is told to look. Nothing here waits for a client.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
 
 use tokio::net::UnixStream;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::protocol::worker::frame::Kind;
@@ -30,6 +32,7 @@ pub(super) async fn read(
     hub: &Arc<Hub>,
     lane: LaneId,
     (socket, mut stream): (Arc<UnixStream>, BodyStream),
+    unannounced: &Notify,
     ended: &CancellationToken,
 ) -> Result<(), Violation> {
     let mut frames = Frames::default();
@@ -52,6 +55,10 @@ pub(super) async fn read(
                 Err(_) => break,
             },
             () = ended.cancelled() => true,
+            () = unannounced.notified() => {
+                stream.expect_none();
+                continue;
+            }
         };
         stream.expect_none();
         match link::read(&socket, frames.space()) {

@@ -16,17 +16,23 @@ mod in_order;
 
 /// Reads what a lane sends to the end, and settles what is left then.
 pub(crate) async fn attend(hub: Arc<Hub>, lane: LaneId, ended: CancellationToken) {
-    let (link, any_order) = {
+    let (link, unannounced) = {
         let mut pool = lock(&hub.pool);
-        let link = pool.link(lane).and_then(Link::reading_end);
-        (link, pool.loop_limits.is_some())
+        let any_order = pool.loop_limits.is_some();
+        let link = pool.link(lane);
+        let unannounced = link
+            .as_ref()
+            .filter(|_| any_order)
+            .map(|it| it.unannounced());
+        (link.and_then(Link::reading_end), unannounced)
     };
-    let read = match link {
-        Some(link) if any_order => {
-            caught("a lane", any_order::read(&hub, lane, link, &ended)).await
+    let read = match (link, unannounced) {
+        (Some(link), Some(unannounced)) => {
+            let read = any_order::read(&hub, lane, link, &unannounced, &ended);
+            caught("a lane", read).await
         }
-        Some(link) => caught("a lane", in_order::read(&hub, lane, link, &ended)).await,
-        None => Ok(Ok(())),
+        (Some(link), None) => caught("a lane", in_order::read(&hub, lane, link, &ended)).await,
+        (None, _) => Ok(Ok(())),
     };
     let mut pool = lock(&hub.pool);
     // Whichever side is at fault: nothing more of the worker is understood.
@@ -50,6 +56,9 @@ pub(crate) fn collect_all(pool: &mut Pool) {
 pub(crate) fn collect(pool: &mut Pool, lane: LaneId) {
     if pool.loop_limits.is_some() {
         pool.note_read(lane);
+        if let Some(link) = pool.link(lane) {
+            link.look_for_answers();
+        }
     } else if in_order::collect_locked(pool, lane).is_err() {
         pool.reject(lane.0);
     }

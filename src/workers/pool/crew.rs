@@ -86,7 +86,7 @@ impl<W: Wire> Crew<W> {
         let lanes = self.all.iter().filter(sound);
         lanes
             .flat_map(|(&id, worker)| worker.named_lanes(id))
-            .filter(|(_, lane)| lane.is_pending())
+            .filter(|(_, lane)| lane.is_pending() || lane.load() > 0)
             .map(|(id, _)| id)
             .collect()
     }

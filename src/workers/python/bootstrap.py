@@ -1,4 +1,5 @@
-"""The code that a template runs after start.py: it takes the socket from standard input, and runner's modules from the socket.
+"""The code that a template runs after start.py: it takes the socket from standard input, and runner's modules from a file
+that comes over the socket.
 
 The first lines run on any Python, to say that it is too old.
 """
@@ -12,16 +13,13 @@ control = socket.socket(fileno=os.dup(0))
 null = os.open(os.devnull, os.O_RDONLY)
 os.dup2(null, 0)
 os.close(null)
-def take(count):
-    data = b""
-    while len(data) < count:
-        part = control.recv(count - len(data))
-        if not part:
-            sys.exit(0)
-        data += part
-    return data
+_, ancillary, _, _ = control.recvmsg(1, socket.CMSG_SPACE(4))
+if not ancillary:
+    sys.exit(0)
 ours = {}
-for name, file, source in marshal.loads(take(int.from_bytes(take(4), "little"))):
+with open(int.from_bytes(ancillary[0][2][:4], sys.byteorder), "rb") as modules:
+    program = marshal.load(modules)
+for name, file, source in program:
     ours[name] = sys.modules[name] = types.ModuleType(name)
     # The application may replace functions in `builtins`: these modules keep the original ones.
     ours[name].__builtins__ = dict(vars(builtins))

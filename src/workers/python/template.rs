@@ -16,6 +16,8 @@
 //! `("outdated", version, 0)` after the import, where the hindrances keep it from being forked, then `("forked", worker, pid)`, `("unforked", worker, reason)`
 //! and `("died", pid, status)`.
 
+use std::fs::File;
+use std::io::{Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -175,6 +177,7 @@ impl Template {
         becomes: Option<WorkerId>,
     ) -> anyhow::Result<(Self, Inbox, (Child, Option<Awaited>))> {
         let (ours, theirs) = StdUnixStream::pair().context("cannot make a socket")?;
+        ours.set_nonblocking(true)?;
         let (stacks, told) = StdUnixStream::pair().context("cannot make a socket")?;
         stacks.set_nonblocking(true)?;
         let log = log::application_output(options.line_form.style).context("cannot use the log")?;
@@ -206,26 +209,29 @@ impl Template {
             .stderr(Stdio::from(log.errors))
             // However runner ends, it does not stay behind.
             .kill_on_drop(true);
+        let modules = file_of(&modules(options)).context("cannot make a file in memory")?;
         let child = children::start(|| command.spawn(), Child::id).map_err(|error| {
             let shown = format!("`{}` ({})", options.python.display(), options.python_origin);
             permission::cannot_run(&shown, &options.python, error)
         })?;
+        // It has the other end of the socket: from now on this process sees that Python has ended.
+        drop(command);
         let socket = OwnedFd::from(ours.try_clone().context("cannot duplicate a socket")?);
         let template = Self {
             socket,
             stacks: Some(UnixStream::from_std(stacks)?),
         };
-        // If it has ended already, how it ended says more than an error here.
+        // Python may take long to begin, or never read: what goes over the socket is so little that there is room for it. If
+        // it has ended already, how it ended says more than an error here.
         let _ = template
             .send_bytes(BOOTSTRAP.as_bytes(), &[])
-            .and_then(|()| template.send(&modules(options), &[]))
+            .and_then(|()| template.send_bytes(b"M", &[modules.as_fd()]))
             .and_then(|()| {
                 let description = description(options, mark, becomes);
                 let mut descriptors = vec![told.as_fd()];
                 descriptors.extend(log.objects.as_ref().map(AsFd::as_fd));
                 template.send(&description, &descriptors)
             });
-        ours.set_nonblocking(true)?;
         let (reader, writer) = UnixStream::from_std(ours)?.into_split();
         // Messages are written through a duplicate; the socket itself is not to be shut down when this half is dropped.
         writer.forget();
@@ -309,6 +315,14 @@ fn message(kind: &str, worker: WorkerId, count: usize) -> Vec<u8> {
     writer.integer(i32::try_from(worker).unwrap_or(i32::MAX));
     writer.integer(i32::try_from(count).unwrap_or(i32::MAX));
     writer.into_bytes()
+}
+
+/// A file in memory with these bytes.
+fn file_of(bytes: &[u8]) -> std::io::Result<File> {
+    let mut file = unix::anonymous_file("runner-modules")?;
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 fn modules(options: &WorkerOptions) -> Vec<u8> {

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+use tokio::sync::Notify;
 
 use crate::protocol::worker::frame::{LaneOrder, token, write_order};
 use crate::protocol::worker::known_heads::KnownHeads;
@@ -35,6 +36,8 @@ pub(crate) struct Link {
     pub(crate) ring: Ring,
     /// Answers in parts, until their reader begins.
     stream: Option<BodyStream>,
+    /// Their reader is to look at them, though the worker has not said that there are any.
+    unannounced: Arc<Notify>,
     /// Tokens and frames that are not written yet.
     tokens: Vec<u8>,
     frames: Vec<u8>,
@@ -95,6 +98,7 @@ impl Link {
             files,
             ring,
             stream: Some(stream),
+            unannounced: Arc::default(),
             tokens: Vec::new(),
             frames: Vec::new(),
             written: 0,
@@ -107,6 +111,20 @@ impl Link {
     #[must_use]
     pub(crate) fn reading_end(&mut self) -> Option<(Arc<UnixStream>, BodyStream)> {
         Some((self.socket(), self.stream.take()?))
+    }
+
+    /// Tells of answers in the stream that the worker has not announced, to wait for.
+    #[must_use]
+    pub(crate) fn unannounced(&self) -> Arc<Notify> {
+        Arc::clone(&self.unannounced)
+    }
+
+    /// Has the reader look at the stream if there is anything in it: the loop of an ASGI worker that is blocked announces
+    /// nothing.
+    pub(crate) fn look_for_answers(&self) {
+        if self.ring.has_records() {
+            self.unannounced.notify_one();
+        }
     }
 
     /// The socket, to wait for.

@@ -9,7 +9,8 @@ use bytes::{Bytes, BytesMut};
 
 use crate::protocol::worker::frame::{
     HEADER, Header, Kind, RING_CANCELLED, RING_CAPACITY, RING_HEAD, RING_LOST, RING_READ,
-    RING_START, RING_TAIL, RING_THREAD, RING_WAITING, SLOT_SIZE, SLOTS, SLOTS_START,
+    RING_START, RING_TAIL, RING_THREAD, RING_WAITING, SLOT_SIZE, SLOTS, SLOTS_START, STREAM_HEAD,
+    STREAM_TAIL,
 };
 use crate::protocol::worker::marshal::Malformed;
 use crate::unix::SharedMemory;
@@ -108,6 +109,12 @@ impl Ring {
     /// Tells the worker that the client of a request has gone away.
     pub fn cancel(&self, number: u32) {
         self.memory.store(RING_CANCELLED, u64::from(number));
+    }
+
+    /// Whether the worker has put into its stream what was not taken.
+    #[must_use]
+    pub fn has_records(&self) -> bool {
+        self.memory.load(STREAM_HEAD) != self.memory.load(STREAM_TAIL)
     }
 
     /// The number of the last request that the worker has read; 0 if none. A hostile worker may write anything.

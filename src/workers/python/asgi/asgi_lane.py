@@ -185,8 +185,6 @@ class AsgiLane:
                 self.worst = after - begin
             if after - outbox.announced > MILLISECOND:
                 outbox.publish()
-            else:
-                outbox.secure()  # the next request may block the loop, or end this process
             if after - begin > SPELL or not self.starter.is_eager:
                 self.is_paused = True
                 break

@@ -63,7 +63,8 @@ class Outbox:
         self.stream.disown()
 
     def put(self, number, kind, payload, service=0, flags=0, fields=0, size=0):
-        """Sends a frame. Returns where its flags stand in the area; `None` if it did not get there the usual way."""
+        """Sends a frame. Returns where its flags stand in the area; `None` if it did not get there the usual way. Those of
+        a whole answer may be changed until `secure`."""
         at, length, placed = self.end, len(payload), None
         start = at % CAPACITY
         stop = start + HEADER_SIZE + length
@@ -74,6 +75,8 @@ class Outbox:
                 self.area[start + HEADER_SIZE : stop] = payload
             self.end = at + HEADER_SIZE + length
             placed = start + FLAGS
+            if kind != ANSWER:
+                self.secure()
         elif self.queue or not self.stream.has_room(length, at):
             self.put_off((number, kind, payload, service, flags, fields, size), None)
         else:
@@ -207,7 +210,8 @@ class Outbox:
                 response.show_head()
 
     def secure(self):
-        """Puts what is in the stream where runner finds it, even if this worker dies or blocks, without a wake-up."""
+        """Puts what is in the stream where runner finds it, even if this worker dies or its loop is blocked by whatever
+        runs next, without a wake-up."""
         if NEEDS_FENCE:
             self.stream.fence()
         self.shown = self.counters[WRITTEN] = self.end

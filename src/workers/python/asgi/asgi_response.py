@@ -172,6 +172,7 @@ class Response:
         outbox = self.outbox
         if self.place is not None and self.end == outbox.end and outbox.shown < self.end:
             outbox.area[self.place] = LAST  # runner cannot have read the answer yet
+            outbox.secure()
         else:
             outbox.put(self.number, DONE, b"")
         if lane.is_leaving:
