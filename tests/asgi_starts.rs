@@ -107,6 +107,32 @@ fn a_reload_that_fails_says_why_and_the_old_version_goes_on() {
     assert_eq!(closed, 2, "each worker ends its lifespan\n{outcome:#?}");
 }
 
+/// What was made with it belongs to that loop.
+#[test]
+fn the_loop_that_an_application_has_made_at_its_import_is_used() {
+    let application = "\
+import asyncio
+loop = asyncio.new_event_loop()
+asyncio.set_event_loop(loop)
+made = loop.create_future()
+async def make():
+    made.set_result(b'made at the import')
+task = loop.create_task(make())
+async def app(scope, receive, send):
+    if scope['type'] == 'http':
+        body = await made
+        await send({'type': 'http.response.start', 'status': 200, 'headers': []})
+        await send({'type': 'http.response.body', 'body': body})
+";
+    let server = Folder::new()
+        .file("shop.py", application)
+        .file("shop.ini", FILE)
+        .runner(["runIni", "shop.ini"])
+        .start();
+    assert_eq!(server.get("/").ok(), "made at the import");
+    assert_eq!(server.stop().status, 0);
+}
+
 /// Without a least number of workers, the first request starts one: one request, one worker, and one line if that fails.
 #[test]
 fn a_first_request_whose_worker_does_not_start_says_so_once() {

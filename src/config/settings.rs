@@ -37,7 +37,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.asgi.lifespan = 'on'";
     "runner.asgi.loop" SettingKind::ChoiceOrFunction(&["auto", "asyncio", "uvloop"]), DefaultValue::Text("auto"),
         "Event loop of ASGI applications",
-        "The event loop that ASGI applications run in: that of `asyncio`, that of `uvloop`, or what a function returns, as in `'my_app.loops:new_loop'`. `'auto'` is `uvloop` where it is installed, else `asyncio`.",
+        "The event loop that ASGI applications run in: that of `asyncio`, that of `uvloop`, or what a function returns, as in `'my_app.loops:new_loop'`. `'auto'` is `uvloop` where it is installed, else `asyncio`; and the loop that an application has made at its import, where each worker imports it itself (`runner.workers.preload`).",
         "runner.asgi.loop = 'asyncio'";
     "runner.before_start" SettingKind::Programs, DefaultValue::Unset,
         "Commands that run before the application",

@@ -30,7 +30,8 @@ pub(super) fn write_common(request: &Request, writer: &mut Writer) -> bool {
     writer.string(connection.scheme.as_str());
     writer.string(version(request.version));
     writer.tuple(2);
-    writer.string(&connection.server_name);
+    // An address of IPv6 without the brackets of a URL, as that of the client is.
+    writer.string(connection.server_name.trim_matches(['[', ']']));
     write_port(&connection.server_port, writer);
     let passed_on = || {
         let fields = request.headers.iter();

@@ -201,6 +201,7 @@ class Template:
                     return None
                 descriptors = self.control.take_descriptors(count)
                 if kind == "serve" or self.fork(worker, descriptors):
+                    options["is_forked"] = kind != "serve"
                     try:
                         os.environ[MARK] = "%s.%d" % (options["mark"], worker)
                     except Exception:

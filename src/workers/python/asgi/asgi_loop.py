@@ -1,8 +1,9 @@
 """The event loop of an ASGI worker, and its tasks: how they begin, and where they are, with what they have started.
 
 Plain Python 3.8 and later, standard library only. `asyncio` is taken as the application has left it, since the tasks of the
-application have to understand those of runner; a loop that the application has made at its import is not used, because a
-fork would share it with other processes.
+application have to understand those of runner. A loop that the application has made at its import is used if this process
+has imported it: a lock, a pool of connections or a task that was made there belongs to it. In a fork it would be shared with
+other processes.
 """
 
 import gc
@@ -34,10 +35,11 @@ class BadLoop(Exception):
     """The loop that the user wants cannot be made. The message says why."""
 
 
-def new_loop(name):
+def new_loop(name, is_forked):
     """Makes the event loop of `runner.asgi.loop`, and sets it as the one of this thread."""
     asyncio = importlib.import_module("asyncio")
-    loop = made(name, asyncio)
+    loop = of_import(asyncio) if name == "auto" and not is_forked else None
+    loop = loop or made(name, asyncio)
     if not callable(getattr(loop, "add_reader", None)) or not callable(getattr(loop, "run_until_complete", None)):
         if hasattr(loop, "cr_frame"):
             loop.close()  # or Python would warn that it was never awaited
@@ -48,6 +50,19 @@ def new_loop(name):
         raise BadLoop(text % (name, described(loop)))
     asyncio.set_event_loop(loop)
     return loop
+
+
+def of_import(asyncio):
+    """The loop that the application has made at its import for this thread, if it can go on."""
+    if sys.version_info >= (3, 14):
+        try:
+            loop = asyncio.get_event_loop()
+        except RuntimeError:
+            return None
+    else:
+        # Before, to ask for it would make one.
+        loop = getattr(getattr(asyncio.get_event_loop_policy(), "_local", None), "_loop", None)
+    return loop if loop is not None and not loop.is_closed() and not loop.is_running() else None
 
 
 def made(name, asyncio):

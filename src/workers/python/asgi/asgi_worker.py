@@ -1,4 +1,4 @@
-"""An ASGI worker: one event loop in the main thread, made after the fork, and any number of requests.
+"""An ASGI worker: one event loop in the main thread, made after a fork, and any number of requests.
 
 Plain Python 3.8 and later, standard library only. The process is made by template.py; asgi_lane.py has the requests.
 """
@@ -27,7 +27,7 @@ def run_worker(application, options, descriptors):
     asyncio = importlib.import_module("asyncio")
     why = None
     try:
-        loop = new_loop(asgi["loop"])
+        loop = new_loop(asgi["loop"], options["is_forked"])
     except BadLoop as error:
         why = str(error)
         loop = asyncio.SelectorEventLoop()
