@@ -237,13 +237,15 @@ mod tests {
         assert_eq!(fill(&shares(10), Some(&client(1))), 9);
     }
 
+    type SimulatedTurn<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
     /// Requests as a gateway has them.
     struct SimulatedRequests<'a> {
         shares: &'a RequestShares,
         /// The last one is not known.
         clients: Vec<Option<Arc<LimitedClient>>>,
         under_way: Vec<usize>,
-        waiting: Vec<(usize, Pin<Box<dyn Future<Output = ()> + 'a>>)>,
+        waiting: Vec<(usize, SimulatedTurn<'a>)>,
     }
 
     impl<'a> SimulatedRequests<'a> {
