@@ -154,6 +154,7 @@ fn words_are_searched_in_names_and_texts() {
             "Settings:",
             "runner.http.proxy_protocol",
             "runner.http.forwarded",
+            "runner.http.max_connections",
             "runner.http.max_per_address",
             "runner.http.request_id",
             "runner.http.trusted_proxies",

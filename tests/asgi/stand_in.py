@@ -117,6 +117,7 @@ class Worker:
             "stack_signal": 0,
             "limits": {},
             "is_first": is_first,
+            "is_forked": True,
         }
         descriptors = [watch.detach(), requests.detach(), tokens, os.dup(memory.fileno()), files.detach(), room]
         memory.close()
