@@ -20,6 +20,13 @@ async def wait():
     await asyncio.get_running_loop().run_in_executor(None, gate)
 
 
+async def turn():
+    """Waits for the next turn of the loop."""
+    comes = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(comes.set_result, None)
+    await comes
+
+
 async def answer(send, body, status=200):
     await send({"type": "http.response.start", "status": status, "headers": []})
     await send({"type": "http.response.body", "body": body})
@@ -40,16 +47,14 @@ async def http(scope, receive, send):
         gate()
         await answer(send, b"blocked")
     elif path.startswith("/late/"):
-        turn = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_soon(turn.set_result, None)
-        await turn
+        await turn()
         gate(path[len("/late/") :])
         await answer(send, b"%d" % os.getpid())
     elif path == "/turn":
-        await asyncio.sleep(0)
+        await turn()
         await answer(send, b"turned")
     elif path == "/turn-block":
-        await asyncio.sleep(0)
+        await turn()
         gate()
         await answer(send, b"blocked")
     elif path == "/pid":

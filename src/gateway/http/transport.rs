@@ -322,9 +322,16 @@ impl AsyncWrite for Transport {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper has nothing left to write.
-        self.set_behind(false);
-        ready!(self.poll_passed_on(context))?;
+        // hyper has nothing left to write, but TLS may have what the system has not taken yet: whoever takes the connection for
+        // one without an answer before that would close it, and lose the rest.
+        let passed_on = self.poll_passed_on(context)?;
+        let was_behind = self.is_behind;
+        self.set_behind(passed_on.is_pending());
+        ready!(passed_on);
+        if was_behind && self.is_read {
+            // The end of what the client sends may have come meanwhile.
+            context.waker().wake_by_ref();
+        }
         Poll::Ready(self.look_for_end(context))
     }
 

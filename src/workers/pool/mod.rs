@@ -29,7 +29,7 @@ use crate::workers::pool::lane::event_loop::Drain;
 use crate::workers::pool::lane::in_flight::Violation;
 use crate::workers::pool::lane::{Flow, Lane};
 use crate::workers::pool::request_queue::RequestQueue;
-use crate::workers::pool::stall::{STALL, TIME_SLICE, is_long, usual_stall};
+use crate::workers::pool::stall::{STALL, is_long, usual_stall};
 use crate::workers::pool::worker::{Duty, Remains, Worker};
 use crate::workers::question::Question;
 use crate::workers::wire::link::Link;
@@ -217,14 +217,6 @@ impl<W: Wire> Pool<W> {
 
     /// How long a lane may finish nothing before it is stuck.
     fn stall(&self) -> Duration {
-        match self.workers.has_idle() {
-            true => STALL,
-            false => usual_stall(self.service.typical()).max(TIME_SLICE),
-        }
-    }
-
-    /// How long a lane that has requests may go without a look at it.
-    fn look_again(&self) -> Duration {
         match self.workers.has_idle() {
             true => STALL,
             false => usual_stall(self.service.typical()),

@@ -8,9 +8,6 @@ pub(crate) const STALL: Duration = Duration::from_micros(1000);
 /// After this time requests are taken back even if no other lane could begin them, so that the limits of the queue hold
 /// for them.
 pub(crate) const HOLD: Duration = Duration::from_millis(10);
-/// A lane whose worker shares a processor with others finishes nothing while they have it, which is no sign of a slow
-/// request: so long it is not stuck while no other is idle. Linux lets a process run for 3 or 4 ms at a time.
-pub(crate) const TIME_SLICE: Duration = Duration::from_millis(4);
 /// A lane is stuck when its request has taken this many times as long as requests usually do.
 const STUCK_AFTER: f64 = 4.0;
 

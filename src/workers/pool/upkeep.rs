@@ -25,7 +25,7 @@ pub(crate) fn unstick<W: Wire>(pool: &mut Pool<W>) {
 pub(crate) fn clock<W: Wire>(pool: &mut Pool<W>) -> Checkup {
     unstick(pool);
     let now = (pool.now)();
-    let mut checkup = Checkup::new(pool.limits, pool.look_again(), now);
+    let mut checkup = Checkup::new(pool.limits, pool.stall(), now);
     match pool.closed {
         Some(by) if now >= by => give_up(pool, &mut checkup),
         by => checkup.next = by,
