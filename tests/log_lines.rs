@@ -307,7 +307,7 @@ fn no_line_of_the_log_is_obeyed_by_a_terminal() {
         "in colour \\x1b[31mred\\x1b[m\n",
         "to wsgi.errors \\x1b[2J\\x9b2J",
         "from logging \\x1b[2J\\x9b2J",
-        "ValueError: in an exception \\x1b[2J\\x9b2J\n",
+        "ValueError: in an exception \\x1b[2J\\x9b2J",
         "in pieces ",
         "\\xc2\\x9b2J",
     ] {
