@@ -8,6 +8,7 @@ use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Origin;
 use crate::plan::Plan;
+use crate::plan::address::{PlacedUrl, takes_passed};
 use crate::plan::application::circles::upstream_circles;
 use crate::plan::application::{ApplicationName, BuiltIn};
 use crate::plan::gateway::Endpoint;
@@ -86,6 +87,31 @@ pub struct Served {
 }
 
 impl Served {
+    /// What a command serves behind a web server, on one socket. Without an origin of its URL, any sockets that are passed are
+    /// served.
+    #[must_use]
+    pub fn behind_web_server(
+        scope: &Scope,
+        application: &ApplicationName,
+        endpoint: Endpoint,
+        origin: Option<&Origin>,
+    ) -> Self {
+        let takes_passed = origin.is_none_or(|origin| {
+            takes_passed(&[PlacedUrl {
+                url: endpoint.url.clone(),
+                origin: origin.clone(),
+            }])
+        });
+        Self {
+            scope: scope.clone(),
+            application: application.clone(),
+            arguments: Vec::new(),
+            endpoints: vec![endpoint],
+            is_behind_web_server: true,
+            takes_passed,
+        }
+    }
+
     /// The servers behind it that are this server.
     #[must_use]
     pub fn circles(&self) -> Vec<Diagnostic> {

@@ -10,7 +10,7 @@ use crate::line::failure::Failure;
 use crate::line::scope::{DEFAULT, Scope};
 use crate::line::word::Origin;
 use crate::plan::Plan;
-use crate::plan::address::{PlacedUrl, take_socket_url, takes_passed, unless_passed};
+use crate::plan::address::{take_socket_url, unless_passed};
 use crate::plan::application::ApplicationName;
 use crate::plan::application::recipe::Recipe;
 use crate::plan::gateway::{Audience, Endpoint, Gateway, Protocol};
@@ -83,24 +83,8 @@ impl FastCgi {
             url: ServerUrl::clear(self.url.clone()),
             protocol: Protocol::FastCgi,
         };
-        Served {
-            scope: self.scope.clone(),
-            application: self.application.clone(),
-            arguments: Vec::new(),
-            endpoints: vec![endpoint],
-            is_behind_web_server: true,
-            takes_passed: self.takes_passed(),
-        }
-    }
-
-    /// Without a URL, any sockets that are passed are served.
-    fn takes_passed(&self) -> bool {
-        self.url_origin.as_ref().is_none_or(|origin| {
-            takes_passed(&[PlacedUrl {
-                url: ServerUrl::clear(self.url.clone()),
-                origin: origin.clone(),
-            }])
-        })
+        let origin = self.url_origin.as_ref();
+        Served::behind_web_server(&self.scope, &self.application, endpoint, origin)
     }
 
     /// The plan of the server.
