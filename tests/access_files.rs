@@ -206,6 +206,7 @@ fn a_file_that_was_removed_is_made_again_and_without_its_folder_the_log_has_the_
     let said = "logs/access.log` again: No such file or directory; \
         the old file was removed, so its lines are here\n";
     assert_eq!(log.matches(said).count(), 1, "{log}");
+    assert!(log.find(said) < log.find("\"GET /one "), "{log}");
     // A version that cannot log is none.
     server.signal(Signal::HUP);
     server.wait_for_log(|log| log.contains("the reload failed; "));

@@ -336,9 +336,14 @@ impl SinkWriter {
             self.reopening = Some(Instant::now());
         }
         self.reopen();
+        let has_no_file = !self.batch.is_empty() && self.target.is_removed();
+        if has_no_file {
+            // Why the lines are in the log stands before them.
+            self.report(false);
+        }
         let lines = take(&mut self.batch);
         let written = match &mut self.target {
-            target if !lines.is_empty() && target.is_removed() => {
+            _ if has_no_file => {
                 for line in &lines {
                     let text = line.text.trim_end();
                     (self.put)(formed(line.kind, LogSubject::default(), text));
