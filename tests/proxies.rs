@@ -209,7 +209,7 @@ fn the_scope_of_asgi_is_that_of_the_client() {
             "ASGI",
             "import:seen.application",
         ])
-        .start_at(Address::Unix(socket));
+        .start_at(Address::Unix(socket.clone()));
     let fields = [
         "Forwarded: for=6.6.6.6;proto=http",
         "Forwarded: for=\"[2001:db8::1]:4711\";proto=https;host=\"example.org:8443\"",
@@ -229,6 +229,10 @@ fn the_scope_of_asgi_is_that_of_the_client() {
          (b'host', b'example.org:8443')\n\
          (b'x-forwarded-prefix', b'/shop/')\n"
     );
+    // Nobody says what the client has asked for: it has reached the socket.
+    let text = request(server.address(), "GET", "/", &[], b"").ok();
+    let reached = format!("server=('{}', None)\n", socket.display());
+    assert!(text.contains(&reached), "{text}");
 }
 
 /// A head of version 2.

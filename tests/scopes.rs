@@ -108,6 +108,24 @@ fn a_scope_has_its_types() {
 }
 
 #[test]
+fn a_unix_socket_has_a_path_and_no_port() {
+    let request = Request {
+        connection: Arc::new(Connection {
+            server_name: "localhost".to_owned(),
+            server_port: "80".to_owned(),
+            server_socket: Some("/run/shop.sock".into()),
+            ..Connection::default()
+        }),
+        ..Request::default()
+    };
+    let seen = &read(&[request])[0];
+    assert!(
+        seen.contains("('http', '1.1', ('/run/shop.sock', None), []"),
+        "{seen}"
+    );
+}
+
+#[test]
 fn bodies_mounts_and_unknown_clients() {
     let post = |length: Option<&[u8]>, body| {
         let fields: Vec<(&str, &[u8])> = length

@@ -346,6 +346,9 @@ pub struct Connection {
     pub server_name: String,
     /// `SERVER_PORT`; `80` on a Unix socket, which has no port but CGI demands one.
     pub server_port: String,
+    /// The Unix socket that the client has reached, if nobody says where else it asked: ASGI has its path in place of a host
+    /// and a port.
+    pub server_socket: Option<Arc<str>>,
     /// The IP address that the client has reached (`SERVER_ADDR`); empty on a Unix socket, or if it is not known.
     pub server_addr: String,
     /// `REMOTE_ADDR`; empty on a Unix socket.

@@ -173,6 +173,22 @@ def function_two(scope):
     return AsgiTwo(scope)
 
 
+def either_two(scope, receive=None, send=None):
+    return AsgiTwo(scope)
+
+
+def either_three(scope, receive=None, send=None):
+    return asgi_told(scope, receive, send)
+
+
+def either_rest(scope, *arguments):
+    return asgi_told(scope, *arguments) if arguments else AsgiTwo(scope)
+
+
+async def asgi_told(scope, receive, send):
+    await send(scope["asgi"])
+
+
 class InstanceTwo:
     def __call__(self, scope):
         return AsgiTwo(scope)
@@ -283,6 +299,8 @@ LEGACY = {
     "instance": InstanceTwo(),
 }
 
+EITHER = {"called twice": either_two, "called once": either_three, "any arguments": either_rest}
+
 UNFIT = {
     "coroutine": coroutine,
     "generator": generator,
@@ -378,7 +396,10 @@ if __name__ == "__main__":
     for name, thing in LEGACY.items():
         examiner.examine(thing, name, examiner.ASGI)
         assert examiner.is_legacy(thing), name
-        assert called(examiner.legacy_adapter(thing)) == [{"version": "2.0"}], name
+        assert called(examiner.for_asgi_3(thing)) == [{"version": "2.0"}], name
+    for name, thing in EITHER.items():
+        examiner.examine(thing, name, examiner.ASGI)
+        assert called(examiner.for_asgi_3(thing)) == [{"version": "3.0"}], name
     refused(examiner.WSGI, UNFIT)
     print()
     refused(examiner.ASGI, UNFIT_ASGI)

@@ -37,6 +37,8 @@ pub(super) struct GatewayState {
     pub handshakes: Option<Arc<Handshakes>>,
     pub host: Option<Host>,
     pub port: Option<String>,
+    /// The path of the Unix socket, if it listens on one.
+    pub socket: Option<Arc<str>>,
     pub generation: Arc<Generation>,
 }
 
@@ -104,6 +106,7 @@ impl ConnectionState {
         let mut connection = gateway.connection(stream, client);
         if let Some(reached) = reached {
             connection.server_port = reached.port().to_string();
+            connection.server_socket = None;
             if matches!(gateway.host, Some(Host::Any)) {
                 connection.server_name = bracketed(reached);
             }
@@ -369,6 +372,7 @@ impl GatewayState {
                 Scheme::Http => "80".to_owned(),
                 Scheme::Https => "443".to_owned(),
             }),
+            server_socket: self.socket.clone(),
             server_addr: stream
                 .local_address()
                 .map(|address| address.ip().to_canonical().to_string())

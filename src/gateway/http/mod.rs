@@ -78,6 +78,7 @@ pub async fn serve(
         options: options.borrow_and_update().clone(),
         host: listener.host().cloned(),
         port: listener.port().map(|port| port.to_string()),
+        socket: listener.path().map(Arc::from),
         generation: Arc::default(),
     });
     // The generations before, whose connections are to end.

@@ -231,10 +231,13 @@ pub(super) fn is_lost(path: &Path, sockets: &[OwnedFd]) -> bool {
 }
 
 fn is_bound_to(socket: &OwnedFd, path: &Path) -> bool {
-    let address = net::getsockname(socket).ok();
-    let address = address.and_then(|address| net::SocketAddrUnix::try_from(address).ok());
-    let bound = address.as_ref().and_then(net::SocketAddrUnix::path_bytes);
-    bound == Some(path.as_os_str().as_bytes())
+    path_of(socket).is_some_and(|bound| bound == path.as_os_str().as_bytes())
+}
+
+/// The path that a Unix socket is bound to.
+pub(super) fn path_of(socket: &OwnedFd) -> Option<Vec<u8>> {
+    let address = net::SocketAddrUnix::try_from(net::getsockname(socket).ok()?).ok()?;
+    address.path_bytes().map(<[u8]>::to_vec)
 }
 
 /// Removes a socket file on which no process listens; any other file is left, which is an error.

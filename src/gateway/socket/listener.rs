@@ -415,6 +415,12 @@ impl Listener {
     pub fn port(&self) -> Option<u16> {
         self.port
     }
+
+    /// The path of a Unix socket; `None` for a port, or for a socket whose address is no path.
+    pub fn path(&self) -> Option<String> {
+        let path = binding::path_of(self.sockets.first()?.0.get_ref())?;
+        Some(String::from_utf8_lossy(&path).into_owned())
+    }
 }
 
 impl Socket {

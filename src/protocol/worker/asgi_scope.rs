@@ -2,9 +2,10 @@
 //! connection scope (ASGI's `www.rst`, "HTTP Connection Scope") and its body.
 //!
 //! As for WSGI there is a common part, which a lane keeps, and the request's own. The first is the tuple
-//! `(scheme, http_version, (host, port), headers, tls)`, the second `(method, path, raw_path, query_string, root_path, client host,
+//! `(scheme, http_version, server, headers, tls)`, the second `(method, path, raw_path, query_string, root_path, client host,
 //! client port, content length, body)`: header names and values, `raw_path`, `query_string`, the content length and the body
-//! are bytes, ports are integers (0 if not known), the rest are strings. `tls` is
+//! are bytes, ports are integers (0 if not known), the rest are strings. `server` is `(host, port)`, or `(path, None)` for a Unix
+//! socket. `tls` is
 //! `(certificates, name, version, cipher_suite)`: those of the client in PEM format, the name in the first one, and the numbers of
 //! ASGI's extension `tls`; it is `None` for a connection in clear text. `None` stands for a client that is not known, for a
 //! content length that is not announced, and for a body that is a file.
@@ -30,9 +31,14 @@ pub(super) fn write_common(request: &Request, writer: &mut Writer) -> bool {
     writer.string(connection.scheme.as_str());
     writer.string(version(request.version));
     writer.tuple(2);
-    // An address of IPv6 without the brackets of a URL, as that of the client is.
-    writer.string(connection.server_name.trim_matches(['[', ']']));
-    write_port(&connection.server_port, writer);
+    if let Some(path) = &connection.server_socket {
+        writer.string(path);
+        writer.none();
+    } else {
+        // An address of IPv6 without the brackets of a URL, as that of the client is.
+        writer.string(connection.server_name.trim_matches(['[', ']']));
+        write_port(&connection.server_port, writer);
+    }
     let passed_on = || {
         let fields = request.headers.iter();
         fields.filter(|(name, _)| is_passed_on(name))

@@ -61,7 +61,7 @@ def application_of(name, is_asgi):
     if is_made:
         found, seen = made(found, seen, kind), seen + "()"
     examine(found, seen, kind)
-    return legacy_adapter(found) if is_asgi and is_legacy(found) else found
+    return for_asgi_3(found) if is_asgi else found
 
 
 def made(factory, seen, kind):
@@ -193,6 +193,33 @@ def is_legacy(found):
     if second is None or second.refuses(2):
         return False
     return second.free() == ["receive", "send"] or second.is_async and second.refuses(3)
+
+
+def for_asgi_3(found):
+    """What ASGI 3 calls."""
+    if is_legacy(found):
+        return legacy_adapter(found)
+    return either_adapter(found) if may_be_legacy(found) else found
+
+
+def may_be_legacy(found):
+    """Whether it can be called in both ways: a plain function to which `receive` and `send` need not be given."""
+    run = Call.of(found)
+    if run is None or run.is_async or is_class(found):
+        return False
+    return run.free()[:1] == ["scope"] and not (run.refuses(1) or run.refuses(3))
+
+
+def either_adapter(application):
+    """What ASGI 3 calls, made of what may be called once or twice: what it returns shows which."""
+
+    async def call(scope, receive, send):
+        result = application(scope, receive, send)
+        if callable(result) and entry(type(result), "__await__") is None:
+            result = result(receive, send)
+        return await result
+
+    return call
 
 
 def legacy_adapter(application):

@@ -122,6 +122,7 @@ fn reached(connection: &Connection, scheme: Scheme, headers: &HeaderMap) -> Conn
             false => name,
         },
         server_port: port.map_or_else(|| default.to_owned(), text),
+        server_socket: None,
         ..connection.clone()
     }
 }

@@ -24,6 +24,7 @@ LONGEST_SERVICE = 0xFFFFFFFF  # what the field for the service time holds, in na
 ENOUGH = 16  # messages to a client that has left: a body of 1 MiB in the pieces of 64 KiB that frameworks make of it
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 1.0  # seconds; each pause of a request is twice as long as the one before
 MOMENT = 1.0  # seconds that a task may take to end when it is cancelled
+IN_A_ROW = 32  # messages that are sent before other tasks have a turn
 OFTEN = 100  # times that an application is told at once that the client has left
 LINES = {number: b"%d" % number for number in range(200, 1000)}
 BODILESS = (204, 304)
@@ -53,6 +54,7 @@ class Response:
     next_pause = SHORTEST_PAUSE
     is_passing = False  # a part of the body is on its way to the client
     is_torn = False  # not all of such a part was sent
+    messages = 0  # with parts of the body
     place = end = None  # of a whole response in the outbox: its flags, and its end
     named = ""  # how the log names it beside method and target
     ids = None  # members that objects of the log have about it
@@ -373,8 +375,10 @@ class Response:
             self.complete()
         if outbox.queue:
             await outbox.until_room()
-        elif not parts and more:
-            await turn()  # what takes no credit must not keep the loop from others
+        elif more:
+            self.messages += 1
+            if not parts or not self.messages % IN_A_ROW:
+                await turn()  # what has credit, or takes none, must not keep the loop from others
 
     def is_held(self):
         """Whether there is a head that is not sent yet."""
