@@ -101,6 +101,8 @@ fn background_work_and_threads_do_not_cost_the_end_of_lifespan() {
         let said = server.stop().stderr;
         assert!(said.contains(wanted), "{path}: {said}");
         assert!(said.contains("the pool is closed\n"), "{path}: {said}");
+        // The worker has left in time, and nobody says otherwise.
+        assert!(!said.contains("was told to leave"), "{path}: {said}");
         drop(clients);
     }
 }

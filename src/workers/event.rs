@@ -26,6 +26,8 @@ pub(crate) enum WorkerEvent {
     LaneClosed(WorkerId),
     /// A worker does not answer on its control socket: one of its threads holds the interpreter's lock.
     Frozen(WorkerId),
+    /// A worker that was told to leave does so.
+    Leaves(WorkerId),
     /// A worker that was told to leave has had its time.
     Overstayed(WorkerId),
     /// The pool has found something out.

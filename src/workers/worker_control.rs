@@ -114,8 +114,10 @@ impl Attendant {
                 // If it cannot be told, it is killed all the same.
                 let _ = self.socket.try_write(&[LEAVE]);
                 let left = async { while read(&self.socket, &mut Vec::new()).await {} };
-                let _ = timeout(within, left).await;
-                self.hub.tell(WorkerEvent::Overstayed(self.worker));
+                self.hub.tell(match timeout(within, left).await {
+                    Ok(()) => WorkerEvent::Leaves(self.worker),
+                    Err(_) => WorkerEvent::Overstayed(self.worker),
+                });
             }
             next = inbox.recv().await;
         }

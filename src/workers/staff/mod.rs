@@ -196,6 +196,7 @@ impl Staff {
                     workforce.leaves(worker, Change::IsLost);
                 }
             }
+            WorkerEvent::Leaves(worker) => workforce.leaves(worker, Change::IsLost),
             WorkerEvent::Overstayed(worker) => {
                 if let Some(live) = workforce.members.live(worker) {
                     live.kill_late(&self.hub);

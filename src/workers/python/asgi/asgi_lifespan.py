@@ -152,7 +152,7 @@ class Lifespan:
                 waiter.set_result(None)
         await wait([self.change], timeout=patience)
         if not self.change.done():
-            say("its lifespan has not ended after %g s" % patience)
+            say("its lifespan has not ended after %g s (runner.stop_timeout)" % patience)
         else:
             await wait([self.task], timeout=MOMENT)
 
