@@ -156,6 +156,13 @@ def test_an_exception_of_any_kind_in_lifespan_is_none_of_the_worker():
 
 def costs_little(endless, kinds=(), web_socket=False):
     """An application that goes on after its client has left costs little, and others are served."""
+    # On a machine that is busy just then it may be cancelled before it goes on.
+    times = next(filter(None, (times_done(endless, kinds, web_socket) for _ in range(5))), 0)
+    assert 0 < times < MANY, times
+
+
+def times_done(endless, kinds, web_socket):
+    """How often such an application goes on before it is cancelled."""
 
     async def application(scope, receive, send):
         if scope["path"] == "/other":
@@ -178,8 +185,7 @@ def costs_little(endless, kinds=(), web_socket=False):
         frames = [worker.frame() for _ in range(21)]
         assert sorted(frame.number for frame in frames if frame.kind == DONE) == [number, *others]
         assert [frame.body for frame in frames if frame.kind != DONE] == [b"other"] * 10
-        times = int(re.search(r"it has done it (\d+) times", worker.logged("times.\n")).group(1))
-        assert 0 < times < MANY, times
+        return int(re.search(r"it has done it (\d+) times", worker.logged("times.\n")).group(1))
 
 
 def test_sending_to_a_client_that_has_left_costs_little():
