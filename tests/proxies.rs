@@ -200,15 +200,9 @@ fn the_scope_of_asgi_is_that_of_the_client() {
     );
     let socket = folder.path("socket");
     let url = format!("unix:{}", socket.display());
+    let words = format!("-c settings.ini serve {url} ASGI import:seen.application");
     let server = folder
-        .runner([
-            "-c",
-            "settings.ini",
-            "serve",
-            &url,
-            "ASGI",
-            "import:seen.application",
-        ])
+        .runner(words.split(' '))
         .start_at(Address::Unix(socket.clone()));
     let fields = [
         "Forwarded: for=6.6.6.6;proto=http",

@@ -11,6 +11,7 @@ from stand_in import (
     ANSWER,
     BLOCK,
     DONE,
+    END,
     HEAD,
     LEFT,
     SOURCES,
@@ -18,6 +19,7 @@ from stand_in import (
     Worker,
     body,
     start,
+    turn,
 )
 
 log = sys.stderr
@@ -227,6 +229,29 @@ def test_asking_for_ever_after_the_disconnect_costs_little():
 
     costs_little(endless)
     costs_little(endless, web_socket=True)
+
+
+def test_a_stream_of_small_parts_leaves_turns_to_other_tasks():
+    async def application(scope, receive, send):
+        turns = 0
+
+        async def other():
+            nonlocal turns
+            while True:
+                turns += 1
+                await turn()
+
+        task = asyncio.ensure_future(other())
+        await send(start())
+        for _ in range(320):
+            await send(body(b".", True))
+        task.cancel()
+        await send(body(b"%d" % turns))
+
+    with Worker(application) as worker:
+        worker.request()
+        parts = worker.frames(HEAD, *[BLOCK] * 321, END, DONE)[1:-2]
+        assert int(parts[-1].body) >= 10, parts[-1]
 
 
 def test_parts_without_bytes_leave_time_for_others():

@@ -54,29 +54,6 @@ def test_a_scope_has_each_key_with_its_type():
         assert {key: other[key] for key in wanted} == wanted, other
 
 
-def test_a_stream_of_small_parts_leaves_turns_to_other_tasks():
-    async def application(scope, receive, send):
-        turns = 0
-
-        async def other():
-            nonlocal turns
-            while True:
-                turns += 1
-                await turn()
-
-        task = asyncio.ensure_future(other())
-        await send(start(headers=HEADERS))
-        for _ in range(320):
-            await send(body(b".", True))
-        task.cancel()
-        await send(body(b"%d" % turns))
-
-    with Worker(application) as worker:
-        worker.request()
-        parts = worker.frames(HEAD, *[BLOCK] * 321, END, DONE)[1:-2]
-        assert int(parts[-1].body) >= 10, parts[-1]
-
-
 def test_requests_share_nothing_of_their_scopes():
     def spoil(scope):
         seen = repr(scope)
