@@ -151,3 +151,30 @@ fn a_first_request_whose_worker_does_not_start_says_so_once() {
     drop(client);
     assert_eq!(server.stop().status, 0);
 }
+
+/// One worker is in its start, and hears nothing, when another fails: it has done nothing that the log need mention.
+#[test]
+fn a_start_that_another_gives_up_is_not_said_to_stay() {
+    let start = "\
+import os, threading
+        try:
+            os.close(os.open('first', os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            while not os.path.exists('blocks'):
+                pass
+            raise
+        os.mkdir('blocks')
+        threading.Event().wait()";
+    let outcome = Folder::new()
+        .file("shop.ini", format!("{FILE}asgi.lifespan = 'on'\n"))
+        .file("shop.py", shop(start))
+        .runner(["runIni", "shop.ini"])
+        .run();
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    let said = &outcome.stderr;
+    assert!(
+        said.contains("its lifespan raised FileExistsError"),
+        "{said}"
+    );
+    assert!(!said.contains("was told to leave"), "{said}");
+}

@@ -68,8 +68,8 @@ pub(crate) struct LiveWorker {
     pub(crate) leave_by: Option<Instant>,
     /// Runner has killed it.
     pub(crate) killed: bool,
-    /// It has said why it cannot serve: that is what the log says of its end.
-    pub(crate) has_said_why: bool,
+    /// The log says why it ends: it has said that it cannot serve, or is to leave before it has begun.
+    pub(crate) is_explained: bool,
     /// Why it is to be replaced, though nothing is wrong with it.
     pub(crate) due: Option<Due>,
     /// It was too large before its first request: its size is no reason to replace it.
@@ -107,7 +107,7 @@ impl Member {
             ended: ended.clone(),
             leave_by: None,
             killed: false,
-            has_said_why: false,
+            is_explained: false,
             due: None,
             began_large: false,
         });
@@ -177,7 +177,7 @@ impl LiveWorker {
     /// Kills it because it had time to leave.
     pub(crate) fn kill_late(&mut self, hub: &Hub) {
         let is_told = matches!(self.stage, LifeStage::Released | LifeStage::Lost);
-        if is_told && self.exit.is_none() && !self.killed && !self.has_said_why {
+        if is_told && self.exit.is_none() && !self.killed && !self.is_explained {
             crate::log_warning!(
                 about = hub.subject_of(self.pid()),
                 "worker {} was told to leave and has not (runner.stop_timeout); it is ended",

@@ -109,6 +109,7 @@ impl Members {
             {
                 live.change(Change::IsReleased);
                 live.leave_by.get_or_insert(now + GRACE);
+                live.is_explained = true;
                 live.control.leave(GRACE);
             }
         }

@@ -184,7 +184,7 @@ impl Staff {
             WorkerEvent::Begun(worker) => self.begun(worker),
             WorkerEvent::Unable(worker, reason) => {
                 if let Some(live) = workforce.members.live(worker) {
-                    live.has_said_why = true;
+                    live.is_explained = true;
                 }
                 workforce.unable(worker, &reason);
             }
