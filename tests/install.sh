@@ -19,6 +19,7 @@ curl                                   curl
 /usr/sbin/php-fpm*                     php-fpm
 php-cgi                                php-cgi
 /usr/lib/php/*/mysqli.so*              php-mysql
+/usr/lib/php/*/xml.so*                 php-xml
 mariadbd                               mariadb-server-core
 /usr/share/wordpress/wp-load.php       wordpress
 /usr/share/wordpress/wp-content/themes/twentytwentythree  wordpress-theme-twentytwentythree
