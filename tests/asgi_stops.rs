@@ -18,8 +18,9 @@ async def app(scope, receive, send):
         print('the pool is closed')
         await send({'type': 'lifespan.shutdown.complete'})
         return
-    if scope['path'] == '/stream':
-        await send({'type': 'http.response.start', 'status': 200, 'headers': []})
+    if scope['path'] in ('/stream', '/events'):
+        kind = b'text/event-stream' if scope['path'] == '/events' else b'text/plain'
+        await send({'type': 'http.response.start', 'status': 200, 'headers': [(b'content-type', kind)]})
         await send({'type': 'http.response.body', 'body': b'begun', 'more_body': True})
     if scope['path'] in ('/background', '/thread'):
         await send({'type': 'http.response.start', 'status': 200, 'headers': []})
@@ -37,11 +38,12 @@ async def app(scope, receive, send):
     await asyncio.Event().wait()
 ";
 
+const FILE: &str =
+    "app = commands.Alias(command=['serve', 'ASGI', 'import:stops.app'])\nurl = 'URL'\n[runner]\n";
+
 /// A server with requests that it has begun.
 fn busy(command: &str, url: &str, settings: &str, paths: &[&str]) -> (Server, Vec<Connection>) {
-    let file = format!(
-        "app = commands.Alias(command=['{command}', 'ASGI', 'import:stops.app'])\nurl = '{url}'\n[runner]\n{settings}"
-    );
+    let file = FILE.replace("serve", command).replace("URL", url) + settings;
     let server = Folder::new()
         .file("stops.py", APPLICATION)
         .file("stops.ini", file)
@@ -60,17 +62,17 @@ fn busy(command: &str, url: &str, settings: &str, paths: &[&str]) -> (Server, Ve
 
 #[test]
 fn what_a_stop_cuts_off_is_counted_and_named() {
-    let paths = ["/wait?for=ever", "/stream"];
+    let paths = ["/wait?for=ever", "/events"];
     let (server, clients) = busy(
         "serve",
         "tcp://127.0.0.1:0",
-        "stop_timeout = '1s'\n",
+        "stop_timeout = '1s'\nasgi.drain = '1m'\n",
         &paths,
     );
     let said = server.stop().stderr;
     for wanted in [
         "504 for GET /wait?for=ever: no answer for ",
-        "the answer to GET /stream is cut off: it was not complete after ",
+        "the answer to GET /events is cut off: it was not complete after ",
         " still had: 1 without an answer, 1 with an answer that was not complete\n",
     ] {
         let line = said
@@ -121,6 +123,46 @@ fn a_response_that_is_broken_off_is_named() {
         assert!(said.contains(wanted), "{wanted}: {said}");
     }
     drop(clients);
+}
+
+/// The client need not wait for an application that does not look.
+#[test]
+fn a_response_that_is_broken_off_ends_at_once() {
+    for limit in ["1s", "4s"] {
+        let settings = format!("stop_timeout = '{limit}'\n");
+        let (server, mut clients) = busy("serve", "tcp://127.0.0.1:0", &settings, &["/stream"]);
+        server.signal(Signal::TERM);
+        assert!(clients[0].rest().ends_with(b"begun\r\n"));
+        server.wait_for_log(|log| log.contains("GET /stream is broken off: "));
+        let said = server.wait().stderr;
+        assert!(!said.contains("GET /stream is cut off"), "{said}");
+        // Nor is a worker that leaves at a stop one that is missing.
+        assert!(!said.contains("it is replaced"), "{said}");
+        assert_eq!(said.matches("the pool is closed\n").count(), 1, "{said}");
+    }
+}
+
+/// Whether the end of lifespan waits, or blocks the event loop.
+#[test]
+fn the_log_says_where_the_end_of_lifespan_hangs() {
+    for hangs in ["await asyncio.Event().wait()", "threading.Event().wait()"] {
+        let application = APPLICATION.replace("print('the pool is closed')", hangs);
+        let server = Folder::new()
+            .file("stops.py", application)
+            .file(
+                "stops.ini",
+                FILE.replace("URL", "tcp://127.0.0.1:0") + "stop_timeout = '2s'\n",
+            )
+            .runner(["runIni", "stops.ini"])
+            .start();
+        let said = server.stop().stderr;
+        let heading = "its lifespan has not ended after 1.8 s (runner.stop_timeout). Stack (most recent call last):\n";
+        let stack = said
+            .split_once(heading)
+            .unwrap_or_else(|| panic!("{said}"))
+            .1;
+        assert!(stack.contains(hangs), "{said}");
+    }
 }
 
 #[test]

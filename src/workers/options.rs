@@ -15,7 +15,7 @@ pub const LINGERING: Duration = Duration::from_secs(10);
 /// How long a process that has nothing left to do may take to end.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
-/// The most of the time to stop that is left to the end of lifespan, which is a quarter of it otherwise.
+/// The most of the time to stop that is left to the end of lifespan, which is an eighth of it otherwise.
 const LONGEST_LAST_MOMENT: Duration = Duration::from_secs(5);
 
 /// How long a worker may take to begin to serve when all are to leave.
@@ -113,7 +113,7 @@ impl WorkerOptions {
     /// time, too.
     pub(crate) fn last_moment(&self) -> Duration {
         match self.has_lifespan() {
-            true => (self.stop_timeout / 4).clamp(GRACE, LONGEST_LAST_MOMENT),
+            true => (self.stop_timeout / 8).clamp(GRACE, LONGEST_LAST_MOMENT),
             false => GRACE,
         }
     }

@@ -23,6 +23,8 @@ pub(crate) enum Finding {
     GivenUp(WorkerId, GivenUp),
     /// Only overdue requests are left to the worker. It is to be told to leave.
     Hopeless(WorkerId),
+    /// All workers are to leave, and what this one still had was given up. It is to be told to leave.
+    Dismissed(WorkerId),
     /// The worker has answered this many requests, which is its quota.
     Spent(WorkerId, u64),
     /// The worker had nothing left to do, and its lanes are closed: it leaves.

@@ -386,7 +386,7 @@ impl Simulation {
         for finding in upkeep::clock(&mut self.pool).findings {
             match finding {
                 Finding::Neglected(id, _) => self.neglected.push(id),
-                Finding::Hopeless(id) => self.kill(id),
+                Finding::Hopeless(id) | Finding::Dismissed(id) => self.kill(id),
                 Finding::Released(id) => {
                     // It leaves as it was told to.
                     assert!(self.workers[&id].iter().all(|it| it.0.borrow().is_closed));

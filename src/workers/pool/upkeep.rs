@@ -57,6 +57,11 @@ pub(crate) fn clock<W: Wire>(pool: &mut Pool<W>) -> Checkup {
     checkup
 }
 
+/// Whether all workers are about to leave, and no request needs another.
+pub(crate) fn is_ending<W: Wire>(pool: &Pool<W>) -> bool {
+    pool.drain.is_some() && !pool.is_crowded()
+}
+
 /// The time to stop is over: requests that have not begun are answered 503, those that have 504; where the response
 /// has begun, it is cut off.
 fn give_up<W: Wire>(pool: &mut Pool<W>, checkup: &mut Checkup) {

@@ -294,7 +294,7 @@ impl<W: Wire> Worker<W> {
                 checkup.found(Finding::GivenUp(id, given_up));
             }
         }
-        checkup.found(Finding::Hopeless(id));
+        checkup.found(Finding::Dismissed(id));
     }
 
     /// Checks whether it is idle while requests wait: in the queue since `queued`, or in its own lanes.

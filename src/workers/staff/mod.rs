@@ -25,7 +25,7 @@ use crate::workers::id::WorkerId;
 use crate::workers::options::{GRACE, WorkerOptions};
 use crate::workers::pool::Pool;
 use crate::workers::pool::checkup::Finding;
-use crate::workers::pool::conversations;
+use crate::workers::pool::{conversations, upkeep};
 use crate::workers::question::{Question, Reason};
 use crate::workers::staff::growth::Growth;
 use crate::workers::staff::life_stage::{Change, LifeStage};
@@ -113,7 +113,7 @@ impl Staff {
         }
         self.workforce.keep_template(now);
         self.report_ready();
-        if self.workforce.attempts.is_allowed(now) {
+        if self.workforce.attempts.is_allowed(now) && !upkeep::is_ending(&lock(&self.hub.pool)) {
             for _ in self.at_work()..self.fewest() {
                 self.workforce.recruit(None);
             }
@@ -267,6 +267,14 @@ impl Staff {
                         LifeStage::Overdue => GRACE,
                         _ => self.options.last_moment() + GRACE,
                     });
+                }
+            }
+            Finding::Dismissed(worker) => {
+                self.workforce.leaves(worker, Change::IsReleased);
+                if let Some(live) = self.workforce.members.live(worker) {
+                    // By what was given up.
+                    live.is_explained = true;
+                    live.control.leave(self.options.last_moment() + GRACE);
                 }
             }
             Finding::Spent(worker, answered) => {

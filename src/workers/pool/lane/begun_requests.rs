@@ -259,6 +259,13 @@ impl BegunRequest {
         Ok(())
     }
 
+    /// Breaks off its body for the client.
+    pub(crate) fn break_off(&mut self) {
+        if let ResponseStage::Body(sender, _) = &mut self.stage {
+            *sender = None;
+        }
+    }
+
     /// Its WebSocket.
     ///
     /// # Errors

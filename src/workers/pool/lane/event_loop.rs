@@ -240,11 +240,12 @@ pub(crate) fn drain<W: Wire>(
             checkup.again_by(Some(due));
             continue;
         }
-        if matches!(begun.stage, ResponseStage::Body(Some(_), _))
-            && !begun.is_endless
-            && dismissed.len() < NAMED_AT_STOP
-        {
-            ask(checkup, id, (number, begun), Reason::BrokenOff);
+        if matches!(begun.stage, ResponseStage::Body(Some(_), _)) && !begun.is_endless {
+            if dismissed.len() < NAMED_AT_STOP {
+                ask(checkup, id, (number, begun), Reason::BrokenOff);
+            }
+            // The client need not wait for the application to notice.
+            begun.break_off();
         }
         dismissed.push(number);
         let reason = match &begun.stage {

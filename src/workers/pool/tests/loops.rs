@@ -224,7 +224,7 @@ impl Loops {
             match finding {
                 Finding::Rejected(id) => panic!("worker {id} broke the protocol"),
                 Finding::Neglected(id, state) => panic!("worker {id} was neglected: {state}"),
-                Finding::Released(id) | Finding::Hopeless(id) => {
+                Finding::Released(id) | Finding::Hopeless(id) | Finding::Dismissed(id) => {
                     assert!(self.workers[&id].0.borrow().is_closed);
                     self.kill(id);
                     self.findings.push(finding);

@@ -4,7 +4,6 @@ Plain Python 3.8 and later, standard library only. The rules are those of the AS
 application takes part if it says that its startup is complete; if it raises an exception before, or returns, it does not.
 """
 
-from functools import partial
 
 from runner_asgi_loop import stack_of, stack_of_blocked
 from runner_asgi_message import kind_of_message, unknown
@@ -13,7 +12,7 @@ from runner_exchange import report
 from runner_kept import thread
 from runner_output import say
 
-ENOUGH = 0.9  # of the time to start, after which the log says where it hangs
+ENOUGH = 0.9  # of the time to start or to end, after which the log says where it hangs
 LONGEST_WAIT = 1e6  # seconds that a lock can be waited for on each system
 STARTING, STARTED, STOPPING, STOPPED, NONE = range(5)  # NONE: the application takes no part
 
@@ -50,14 +49,11 @@ class Lifespan:
             return None
         self.change = self.loop.create_future()
         self.task = self.loop.create_task(self.run())
-        starting = thread.allocate_lock()
-        starting.acquire()
-        if self.start_timeout:
-            start_thread(partial(self.watch, starting, thread.get_ident()))
+        done = self.watched("startup is not complete", self.start_timeout, "runner.start_timeout")
         try:
             await self.change
         finally:
-            starting.release()
+            done.release()
         if self.failure is not None:
             raise Unfit("its lifespan failed: %s" % (self.failure or "the application does not say why"))
         if self.has_started:
@@ -77,14 +73,24 @@ class Lifespan:
             say("the application takes no part in lifespan: it %s" % what, "info")
         return None
 
-    def watch(self, starting, main):
-        """Says where the startup hangs, before runner ends this worker for that. In a thread, since it may block the loop."""
-        time = ENOUGH * self.start_timeout
-        if starting.acquire(True, min(time, LONGEST_WAIT)) or Forks.is_foreign or self.change.done():
-            return
-        stack = stack_of_blocked(self.loop, main) or stack_of(self.task)
-        heading = "its lifespan startup is not complete after %g s (runner.start_timeout)" % round(time, 3)
-        say("%s. Stack (most recent call last):\n%s" % (heading, stack))
+    def watched(self, what, limit, setting):
+        """Has it said where the application hangs, before runner ends this worker for that, until the lock is released that
+        this returns. In a thread, since it may block the loop."""
+        done = thread.allocate_lock()
+        done.acquire()
+        main = thread.get_ident()
+        time = ENOUGH * limit
+
+        def watch():
+            if done.acquire(True, min(time, LONGEST_WAIT)) or Forks.is_foreign or self.change.done():
+                return
+            stack = stack_of_blocked(self.loop, main) or stack_of(self.task)
+            heading = "its lifespan %s after %g s (%s)" % (what, round(time, 3), setting)
+            say("%s. Stack (most recent call last):\n%s" % (heading, stack))
+
+        if limit > 0:
+            start_thread(watch)
+        return done
 
     async def run(self):
         scope = {
@@ -150,10 +156,12 @@ class Lifespan:
         for waiter in self.wakers:
             if not waiter.done():
                 waiter.set_result(None)
-        await wait([self.change], timeout=patience)
-        if not self.change.done():
-            say("its lifespan has not ended after %g s (runner.stop_timeout)" % patience)
-        else:
+        done = self.watched("has not ended", patience, "runner.stop_timeout")
+        try:
+            await wait([self.change], timeout=patience)
+        finally:
+            done.release()
+        if self.change.done():
             await wait([self.task], timeout=MOMENT)
 
 
