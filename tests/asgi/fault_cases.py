@@ -254,6 +254,22 @@ def test_a_stream_of_small_parts_leaves_turns_to_other_tasks():
         assert int(parts[-1].body) >= 10, parts[-1]
 
 
+def test_a_response_that_begins_when_the_application_has_returned_is_refused():
+    async def application(scope, receive, send):
+        if scope["path"] != "/late":
+            return sends.append(send)
+        try:
+            await sends[0](START)
+        except RuntimeError as error:
+            await send(START)
+            await send(body(str(error).encode()))
+
+    sends = []
+    with Worker(application) as worker:
+        assert worker.answer().status == b"500"
+        assert worker.answer("/late").body == b"`http.response.start` was sent, but the application has returned"
+
+
 def test_parts_without_bytes_leave_time_for_others():
     async def application(scope, receive, send):
         await send(START)

@@ -282,6 +282,8 @@ class Response:
 
     def start(self, message):
         if self.state != NOTHING:
+            if self.is_over:
+                raise self.untimely(self.start_type)
             raise RuntimeError("`%s` was sent, but the response has begun already" % self.start_type)
         status = wanted(message, "status")
         if not isinstance(status, int):
