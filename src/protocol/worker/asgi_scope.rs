@@ -5,10 +5,9 @@
 //! `(scheme, http_version, server, headers, tls)`, the second `(method, path, raw_path, query_string, root_path, client host,
 //! client port, content length, body)`: header names and values, `raw_path`, `query_string`, the content length and the body
 //! are bytes, ports are integers (0 if not known), the rest are strings. `server` is `(host, port)`, or `(path, None)` for a Unix
-//! socket. `tls` is
-//! `(certificates, name, version, cipher_suite)`: those of the client in PEM format, the name in the first one, and the numbers of
-//! ASGI's extension `tls`; it is `None` for a connection in clear text. `None` stands for a client that is not known, for a
-//! content length that is not announced, and for a body that is a file.
+//! socket. `tls` is `(certificates, name, version, cipher_suite)`: those of the client in PEM format, the name in the first one,
+//! and the numbers of ASGI's extension `tls`; it is `None` for a connection in clear text. `None` stands for a client that is not
+//! known, for a content length that is not announced, and for a body that is a file.
 //!
 //! The header fields are the client's, in lower case, with two exceptions. `Content-Length` and `Transfer-Encoding` are
 //! left out, since the body is complete: its length is the request's own. And a field whose name has anything but letters,

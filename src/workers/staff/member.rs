@@ -68,7 +68,8 @@ pub(crate) struct LiveWorker {
     pub(crate) leave_by: Option<Instant>,
     /// Runner has killed it.
     pub(crate) killed: bool,
-    /// The log says why it ends: it has said that it cannot serve, or is to leave before it has begun.
+    /// The log says why it ends, or need not: it has said that it cannot serve, is to leave before it has begun, or what it
+    /// had was given up.
     pub(crate) is_explained: bool,
     /// Why it is to be replaced, though nothing is wrong with it.
     pub(crate) due: Option<Due>,

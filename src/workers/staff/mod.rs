@@ -272,7 +272,6 @@ impl Staff {
             Finding::Dismissed(worker) => {
                 self.workforce.leaves(worker, Change::IsReleased);
                 if let Some(live) = self.workforce.members.live(worker) {
-                    // By what was given up.
                     live.is_explained = true;
                     live.control.leave(self.options.last_moment() + GRACE);
                 }

@@ -4,7 +4,6 @@ Plain Python 3.8 and later, standard library only. The rules are those of the AS
 application takes part if it says that its startup is complete; if it raises an exception before, or returns, it does not.
 """
 
-
 from runner_asgi_loop import stack_of, stack_of_blocked
 from runner_asgi_message import kind_of_message, unknown
 from runner_control import MOMENT, Forks, start_thread
